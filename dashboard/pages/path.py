@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dashboard.pages import labels
+from dashboard.pages.playbook_fields import format_action
 from rules.actions import ACTIONS, PLAYBOOK_ACTIONS
 from rules.problems import shorten
 
@@ -137,7 +138,13 @@ def _build_node(
     )
     action_stage = ACTIONS[step["action"]].icon if step["action"] in ACTIONS else "queued"
     stage = {"failed": "failed", "skipped": "skipped"}.get(state, action_stage)
-    return Node(f"{step['id']} · {step['action']}", _describe_step(step, output), stage, state, arms)
+    return Node(_name_step(step), _describe_step(step, output), stage, state, arms)
+
+
+def _name_step(step: Mapping[str, Any]) -> str:
+    """The step's name; for an action of a playbook, whose editor shows no names of steps, the action in words."""
+    action = step["action"]
+    return format_action(action) if action in PLAYBOOK_ACTIONS else f"{step['id']} · {action}"
 
 
 def _determine_state(row: Mapping[str, Any] | None, execution: Mapping[str, Any], taken: bool | None) -> State:
@@ -187,7 +194,7 @@ def _describe_page_change(arguments: Mapping[str, Any]) -> str:
     """Which element a playbook's action changes, and to what."""
     style = arguments.get("style") or {}
     parts = (
-        arguments.get("selector") or arguments.get("position"),
+        arguments.get("selector") or str(arguments.get("position", "")).capitalize(),
         arguments.get("name"),
         arguments.get("text") or arguments.get("src") or arguments.get("value"),
         ", ".join(f"{name} {value}" for name, value in style.items()) if isinstance(style, Mapping) else "",

@@ -66,7 +66,7 @@ def test_pages_speak_of_a_playbook_as_one(client: FlaskClient, alice: Producer, 
         assert f"{path}/test" not in page
         assert f"{path}/monitor" not in page
     assert "On every visit" in read_text(own)
-    assert "title · replace_text h1 · Welcome" in read_text(own)
+    assert "Replace text h1 · Welcome" in read_text(own)
     tested = bob.get(f"{path}/test")
     assert (tested.status_code, tested.headers["Location"]) == (303, path)
     assert "visitors' browsers" in read_text(bob.get(path).text)
