@@ -215,12 +215,18 @@ def _list_cells(row: ChannelRow) -> list[MeasureCell]:
     return [MeasureCell("Sent", format_count(row["sent"]), compare_amounts(row["sent"], row["before"])), *measured]
 
 
+def _find_action_icon(action: str) -> str:
+    """The icon of an action. Browsers report an action of a playbook in words: `Replace Text`."""
+    name = action.lower().replace(" ", "_")
+    return ACTIONS[name].icon if name in ACTIONS else "flag"
+
+
 def list_slowest(rows: Sequence[ActionRow] | None) -> list[ActionLine]:
     """The actions with the longest times."""
     return [
         ActionLine(
             name_action(row["action"]), row["automation_name"], f"/automations/{row['automation_id']}",
-            icon := ACTIONS[row["action"]].icon if row["action"] in ACTIONS else "flag", icon,
+            icon := _find_action_icon(row["action"]), icon,
             format_milliseconds(row["p95_ms"]), format_rate(row["failed_share"]), row["failed_share"] >= BAD_SHARE,
         )
         for row in rows or []

@@ -46,11 +46,19 @@ export function describe(model, { hover, placed }) {
 
 function describeSeries(column, color) {
   return {
-    stroke: color, width: 1.75, points: { show: false },
+    stroke: color, width: 1.75, points: { show: false, size: 6, fill: color, filter: column.kind === "bar" ? () => null : findIsolated },
     dash: column.kind === "dash" ? [4, 3] : undefined,
     paths: column.kind === "bar" ? () => null : undefined,
     fill: column.kind === "area" ? color.replace(/^rgb\((.+)\)$/, "rgba($1, 0.1)") : undefined,
   };
+}
+
+// A number without neighbours makes no line, and gets a point.
+function findIsolated(chart, number) {
+  const column = chart.data[number];
+  const isNone = (index) => column[index] === null || column[index] === undefined;
+  const isolated = [...column.keys()].filter((index) => !isNone(index) && isNone(index - 1) && isNone(index + 1));
+  return isolated.length ? isolated : null;
 }
 
 function describeValues(axis, line, isBars) {
