@@ -9,6 +9,7 @@ import flask
 
 from dashboard.errors import ProblemError, invalid_request
 from rules.bodies import Body, BodyType, ShortText, WholeNumber, check, find_invalid_values, format_name
+from rules.json_text import has_more_values
 from rules.problems import Problem, check_characters
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ShortText",
     "WholeNumber",
     "check",
+    "check_value_count",
     "parse_json",
     "read",
     "read_bytes",
@@ -29,6 +31,8 @@ __all__ = [
 #: Maximum bytes of a body; batches and webhooks may have five times as many.
 BODY_LIMIT = 1024 * 1024
 LARGE_BODY_LIMIT = 5 * BODY_LIMIT
+#: Maximum values of a JSON body per KiB of its limit. Parsing, checking and storing cost by values, not by bytes.
+MAX_VALUES_PER_KIB = 20
 
 
 def read_bytes(limit: int) -> bytes:
@@ -48,11 +52,19 @@ def read_json(limit: int) -> Any:
         raise ProblemError(400, "The body is empty. Send a JSON body.")
     if flask.request.mimetype != "application/json":
         raise ProblemError(415, "The Content-Type must be application/json.")
+    check_value_count(raw, limit)
     value = parse_json(raw)
     problems = find_invalid_values(value)
     if problems:
         raise invalid_request(problems)
     return value
+
+
+def check_value_count(raw: bytes, limit: int) -> None:
+    """Raise `ProblemError` 413 where JSON, not yet parsed, has more values than a path with this limit accepts."""
+    maximum = limit // 1024 * MAX_VALUES_PER_KIB
+    if has_more_values(raw, maximum):
+        raise ProblemError(413, f"The body has too many values. The limit of this path is {maximum:,} values.")
 
 
 def parse_json(raw: bytes) -> Any:

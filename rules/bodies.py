@@ -36,6 +36,9 @@ class Body(pydantic.BaseModel):
 
 
 BodyType = TypeVar("BodyType", bound=Body)
+#: What has values, and where a value is: the path of its container, and its name or position there.
+Container = dict[str, Any] | list[Any]
+Path = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -83,37 +86,45 @@ OptionalText = Annotated[str, StringConstraints(max_length=200, pattern=_ONE_LIN
 def find_invalid_values(value: object) -> list[Problem]:
     """Return values that no field may contain: control characters, too deep nesting, numbers out of range."""
     problems: list[Problem] = []
-    _walk(value, "", 1, problems)
-    return problems
+    _walk([value], None, 0, problems)
+    return problems[:MAX_PROBLEMS]
 
 
-def _walk(value: object, path: str, depth: int, problems: list[Problem]) -> None:
-    """Append the invalid values at and below `path` to `problems`."""
-    if len(problems) >= MAX_PROBLEMS:
-        return
-    if isinstance(value, str):
-        fault = check_characters(value)
-        if fault:
-            problems.append(Problem(path, fault))
-    elif isinstance(value, int | float) and not -MAX_NUMBER <= value <= MAX_NUMBER:
-        problems.append(Problem(path, "is a number out of range"))
-    elif isinstance(value, dict | list):
-        _walk_within(value, path, depth, problems)
-
-
-def _walk_within(value: dict[str, object] | list[object], path: str, depth: int, problems: list[Problem]) -> None:
+def _walk(values: Container, path: Path | None, depth: int, problems: list[Problem]) -> None:
+    """Append the invalid values of a container to `problems`. Valid ones, nearly all, cost no text and no call."""
     if depth > MAX_DEPTH:
-        problems.append(Problem(path, f"is nested deeper than {MAX_DEPTH} levels"))
+        problems.append(Problem(_format_path(path), f"is nested deeper than {MAX_DEPTH} levels"))
         return
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            _walk(item, f"{path}[{index}]", depth + 1, problems)
-        return
-    for name, item in value.items():
-        fault = check_characters(name)
-        if fault:
-            problems.append(Problem(join_path(path, format_name(name)), f"the name {fault}"))
-        _walk(item, join_path(path, format_name(name)), depth + 1, problems)
+    for key, item in values.items() if isinstance(values, dict) else enumerate(values):
+        if len(problems) >= MAX_PROBLEMS:
+            return
+        if isinstance(key, str) and not key.isprintable():
+            _add_fault(check_characters(key), "the name ", (path, key), problems)
+        kind = type(item)
+        if kind is dict or kind is list:
+            _walk(item, (path, key), depth + 1, problems)
+        elif kind is str:
+            if not item.isprintable():
+                _add_fault(check_characters(item), "", (path, key), problems)
+        elif (kind is float or kind is int) and not -MAX_NUMBER <= item <= MAX_NUMBER:
+            _add_fault("is a number out of range", "", (path, key), problems)
+
+
+def _add_fault(fault: str | None, prefix: str, path: Path, problems: list[Problem]) -> None:
+    if fault is not None:
+        problems.append(Problem(_format_path(path), f"{prefix}{fault}"))
+
+
+def _format_path(path: Path | None) -> str:
+    """Format a path; its first entry is the list around the whole value."""
+    keys: list[Any] = []
+    while path is not None:
+        path, key = path
+        keys.append(key)
+    text = ""
+    for key in reversed(keys[:-1]):
+        text = f"{text}[{key}]" if isinstance(key, int) else join_path(text, format_name(key))
+    return text
 
 
 def format_name(name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import flask
 
 from dashboard.access import current_settings
-from dashboard.bodies import LARGE_BODY_LIMIT
+from dashboard.bodies import BODY_LIMIT, LARGE_BODY_LIMIT, check_value_count
 from dashboard.errors import ProblemError
 from dashboard.inbound import mailgun_forms, storage
 from models import webhook_token
@@ -55,6 +55,8 @@ def receive_mail(workspace_id: object) -> Any:
 
 
 def _parse_body(raw: bytes) -> dict[str, Any]:
+    # The signature is in the body, which is parsed for it; an event has far fewer values than this.
+    check_value_count(raw, BODY_LIMIT)
     try:
         body = json.loads(raw, object_pairs_hook=_parse_object)
     except (ValueError, RecursionError):

@@ -319,3 +319,10 @@ def test_a_public_key_that_is_none_verifies_nothing(alice: Producer, key: str) -
     alice.put("/api/settings/channels/telnyx", {"settings": {"TELNYX_PUBLIC_KEY": key}})
     response = post_to_telnyx(alice.client, build_received_message(), f"/{alice.workspace_id}")
     assert response.status_code == 403
+
+
+def test_an_unsigned_event_of_too_many_values_is_413_unparsed(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.inbound.mailgun._parse_object", None)
+    assert client.post(EVENTS, data=b'{"a":[' + b"{}," * 15_000 + b"{}]}").status_code == 413

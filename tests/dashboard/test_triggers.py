@@ -115,6 +115,30 @@ def test_invalid_fields_are_reported_and_nothing_is_written(alice: Producer, bod
     assert count_triggers(alice) == 0
 
 
+TOO_MANY = {
+    "lists": b'{"type":"a","payload":{"x":[' + b"[]," * 20_480 + b"1]}}",
+    "objects": b'{"type":"a","payload":{"x":[' + b'{"a":1},' * 12_000 + b"1]}}",
+    "numbers": b'{"type":"a","payload":{"x":[' + b"1," * 20_480 + b"1]}}",
+    "texts": b'{"type":"a","payload":{"x":[' + b'",\\"",' * 20_480 + b"1]}}",
+    "names": b'{"type":"a","payload":{' + b'"a":1,' * 20_480 + b'"b":1}}',
+    "no end": b'{"type":"a","payload":{"x":[' + b"[" * 20_480,
+}
+
+
+@pytest.mark.parametrize("raw", TOO_MANY.values(), ids=TOO_MANY)
+def test_a_body_of_too_many_values_is_413_unparsed(
+    alice: Producer, monkeypatch: pytest.MonkeyPatch, raw: bytes
+) -> None:
+    monkeypatch.setattr("dashboard.bodies.parse_json", None)
+    response = alice.request("POST", "/api/triggers", data=raw, content_type="application/json")
+    assert response.status_code == 413
+    assert "20,480 values" in response.json["detail"]
+
+
+def test_commas_in_texts_are_not_values(alice: Producer) -> None:
+    assert alice.post("/api/triggers", {"type": "a", "payload": {"text": ',[{"\\' * 50_000}}).status_code == 202
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
@@ -122,7 +146,8 @@ def test_invalid_fields_are_reported_and_nothing_is_written(alice: Producer, bod
         (b"{", 400),
         (b"\xff\xfe", 400),
         (b'{"type": NaN}', 400),
-        (b"[" * 100_000, 400),
+        (b"[" * 20_000, 400),
+        (b"[" * 100_000, 413),
         (b"[]", 422),
         (b'"text"', 422),
         (b"null", 422),

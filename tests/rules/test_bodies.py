@@ -73,6 +73,8 @@ def nest(levels: int) -> Any:
     [
         ({"a": ["x", 1.5, None, True]}, []),
         ({"a": ["x", "\0"]}, ["a[1]"]),
+        ({"a": [{"b": {}}, {"b c": ["x", {"d": "\x7f"}]}]}, ['a[1]."b c"[1].d']),
+        ("\0", [""]),
         ({"a": {"b\0": 1}}, ['a."b\\u0000"']),
         ({"a": [float("inf"), float("nan"), -float("inf"), 10**400]}, ["a[0]", "a[1]", "a[2]", "a[3]"]),
         (nest(MAX_DEPTH), []),
@@ -81,6 +83,13 @@ def nest(levels: int) -> Any:
 )
 def test_values_that_no_field_may_have_are_found_at_any_depth(value: object, expected: list[str]) -> None:
     assert [problem.path for problem in find_invalid_values(value)] == expected
+
+
+def test_valid_values_are_checked_without_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rules.bodies._format_path", None)
+    assert find_invalid_values({"a": [{"b": "ü\t\n", "c": [1, 2.5, True, None]}] * 100}) == []
+    with pytest.raises(TypeError):
+        find_invalid_values({"a": "\0"})
 
 
 def test_the_number_of_reported_problems_is_limited() -> None:

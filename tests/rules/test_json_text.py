@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rules.json_text import clean_json, dump_json, dump_storable_json, format_json, load_json
+from rules.json_text import clean_json, dump_json, dump_storable_json, format_json, has_more_values, load_json
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
@@ -80,3 +80,19 @@ def test_anything_else_is_a_value_error(text: str | bytes) -> None:
 def test_json_for_people_has_spaces_and_lines() -> None:
     assert format_json({"a": [1, "é"]}) == '{"a": [1, "é"]}'
     assert format_json({"a": NOON}, indent=2) == '{\n  "a": "2026-11-30 12:00:00+00:00"\n}'
+
+
+@pytest.mark.parametrize(
+    ("raw", "count"),
+    [
+        (b"[1,2,3]", 3),
+        (b'{"a":{"b":[]}}', 3),
+        (b'["a,b","[{","\\",",""]', 4),
+        (b'["\\\\",1]', 2),
+        (b'["unfinished, [[[', 1),
+        (b'["unfinished, [[[\\', 1),
+    ],
+)
+def test_values_are_counted_outside_of_texts(raw: bytes, count: int) -> None:
+    assert has_more_values(raw, count - 1)
+    assert not has_more_values(raw, count)
