@@ -188,7 +188,7 @@ def _match_or_create_once(
             results.append(existing)
             continue
         if existing is not None and index in read_only_indexes:
-            results.append(existing)
+            results.append(existing.copy())
             continue
         contact = existing or _build_contact()
         conflict = _find_conflict(contacts, contact, fields or {})
@@ -200,7 +200,8 @@ def _match_or_create_once(
         if _apply(contact, fields or {}) and contact["id"] not in created:
             updated[contact["id"]] = contact
         contacts.add(contact)
-        results.append(contact)
+        # As it is now: a later trigger of the batch may change it again.
+        results.append(contact.copy())
     _insert(workspace_id, list(created.values()))
     _update(list(updated.values()))
     return results

@@ -207,14 +207,17 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         self.settings = _build_settings()
         self._bindings = _build_bindings(role, self.settings)
 
-    def begin(self, workspace_id: str = "", mode: str = _ISOLATION, *, with_first: bool = False) -> None:
+    def begin(
+        self, workspace_id: str = "", mode: str = _ISOLATION, *, with_first: bool = False, lock_timeout_ms: int = 0
+    ) -> None:
         """Begin a transaction and bind it in the same round trip. `mode` is SQL's transaction mode. `with_first` sends
-        both with the first statement, whose errors are then also those of this method.
+        both with the first statement, whose errors are then also those of this method; `lock_timeout_ms` is for such a
+        transaction.
 
         Raises RoleMismatch if another role would act.
         """
         if with_first and is_id(workspace_id):
-            self._state.opens_for = workspace_id
+            self._state.opening = (workspace_id, lock_timeout_ms)
             return
         connection = self.connection()
         try:
@@ -244,17 +247,17 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         if self._take_opening() is None:
             super().rollback()
 
-    def _take_opening(self) -> str | None:
-        """Return the workspace of a transaction that begins with its next statement, once."""
-        workspace_id: str | None = getattr(self._state, "opens_for", None)
-        self._state.opens_for = None
-        return workspace_id
+    def _take_opening(self) -> tuple[str, int] | None:
+        """Return the workspace and lock timeout of a transaction that begins with its next statement, once."""
+        opening: tuple[str, int] | None = getattr(self._state, "opening", None)
+        self._state.opening = None
+        return opening
 
-    def _open_with(self, workspace_id: str, sql: str, params: Any) -> Any:
+    def _open_with(self, opening: tuple[str, int], sql: str, params: Any) -> Any:
         """Begin and bind a transaction with its first statement, in one message."""
         connection = self.connection()
         try:
-            return super().execute_sql(self._build_opening(connection, workspace_id, sql), params)
+            return super().execute_sql(self._build_opening(connection, *opening, sql), params)
         except (peewee.ProgrammingError, peewee.DataError) as error:
             self.rollback()
             if not connection.has_settings or _LOST_SETTINGS not in str(error):
@@ -262,11 +265,13 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
                 raise
         # The check precedes the statement, which did not run.
         connection.has_settings = False
-        return self._open_with(workspace_id, sql, params)
+        return self._open_with(opening, sql, params)
 
-    def _build_opening(self, connection: _Connection, workspace_id: str, sql: str) -> str:
-        opening = self._bindings[connection.has_settings].opening
-        return f"{opening.replace(_WORKSPACE, workspace_id)}; {sql}"
+    def _build_opening(self, connection: _Connection, workspace_id: str, lock_timeout_ms: int, sql: str) -> str:
+        opening = self._bindings[connection.has_settings].opening.replace(_WORKSPACE, workspace_id)
+        return (
+            f"{opening}; set local lock_timeout = {lock_timeout_ms}; {sql}" if lock_timeout_ms else f"{opening}; {sql}"
+        )
 
     def _roll_back_if_open(self) -> None:
         if not self.connection().closed:
@@ -288,8 +293,8 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         execute = super().execute_sql
         try:
             if self.in_transaction():
-                workspace_id = self._take_opening()
-                return execute(sql, params) if workspace_id is None else self._open_with(workspace_id, sql, params)
+                opening = self._take_opening()
+                return execute(sql, params) if opening is None else self._open_with(opening, sql, params)
             try:
                 return self._run_bound(self.connection(), lambda bound_sql: execute(bound_sql, params), sql)
             except (peewee.ProgrammingError, peewee.DataError):
@@ -387,12 +392,12 @@ def snapshot(workspace_id: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def acting_as(workspace_id: str, *, with_first: bool = False) -> Iterator[None]:
+def acting_as(workspace_id: str, *, with_first: bool = False, lock_timeout_ms: int = 0) -> Iterator[None]:
     """Run the block in a transaction that sees and writes only the rows of one workspace. `with_first` saves the round
-    trip of its beginning, which is sent with the first statement."""
+    trip of its beginning, which is sent with the first statement, and may limit how long it waits for a lock."""
     with connection():
         is_nested = db.in_transaction()
-        with db.atomic(workspace_id, with_first=with_first):
+        with db.atomic(workspace_id, with_first=with_first, lock_timeout_ms=lock_timeout_ms):
             if is_nested:
                 db.execute_sql("select set_config('beckon.workspace', %s, true)", (workspace_id,))
             yield

@@ -112,23 +112,27 @@ class NewExecution:
     queue: Queue
 
 
-def reserve_idempotency_keys(workspace_id: str, keys: Mapping[str, tuple[bytes, str]]) -> dict[str, KeyUse | None]:
+def reserve_idempotency_keys(
+    workspace_id: str, keys: Mapping[str, tuple[bytes, str]], *, waits: bool = True
+) -> dict[str, KeyUse | None]:
     """Reserve each key (hash of the body, id of the new trigger) not used in the last 24 hours; return the first uses
     of the others, None for one that has just ended.
 
-    Waits at most `MAX_WAIT_SECONDS` for a transaction that is reserving the same key, then raises `KeyBusy`.
+    Waits at most `MAX_WAIT_SECONDS` for a transaction that is reserving the same key, or as long as the transaction
+    waits for any lock, then raises `KeyBusy`.
     """
     if not keys:
         return {}
     entries = [
         {"key": key, "hash": body_hash.hex(), "trigger_id": trigger_id} for key, (body_hash, trigger_id) in keys.items()
     ]
-    statements: list[tuple[str, Sequence[Any]]] = [
-        (_SET_LOCK_TIMEOUT, (f"{MAX_WAIT_SECONDS}s",)),
-        (_RESERVE_KEYS, (workspace_id, dump_storable_json(entries), KEY_LIFETIME)),
-        (_SET_LOCK_TIMEOUT, ("0",)),
-        (_FIND_USES, (list(keys),)),
-    ]
+    reserve = (_RESERVE_KEYS, (workspace_id, dump_storable_json(entries), KEY_LIFETIME))
+    find_uses = (_FIND_USES, (list(keys),))
+    if waits:
+        limit, unlimited = ((_SET_LOCK_TIMEOUT, (timeout,)) for timeout in (f"{MAX_WAIT_SECONDS}s", "0"))
+        statements = [limit, reserve, unlimited, find_uses]
+    else:
+        statements = [reserve, find_uses]
     try:
         rows = {row["key"]: row for row in fetch_together(_UseRow, statements)}
     except CONNECTION_ERRORS as error:

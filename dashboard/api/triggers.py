@@ -23,8 +23,9 @@ from models.ids import is_id
 from models.published import PublishedWorkflow
 from rules.bodies import DescribedAs
 from rules.problems import Problem
+from tasks.intake.single_triggers import accept_single
 from tasks.intake.trigger_bodies import Id, IdempotencyKey, Payload, Trigger, TriggerType, build_request, parse_request
-from tasks.intake.triggers import AcceptedTrigger, RejectedTrigger, TriggerRequest, accept
+from tasks.intake.triggers import AcceptedTrigger, RejectedTrigger, TriggerRequest, TriggerResult, accept
 from tasks.operators import test_triggers
 from tasks.operators.test_triggers import TestEvent
 
@@ -105,7 +106,7 @@ def accept_trigger(call: Caller, body: Trigger) -> Any:
     if body.test:
         test_triggers.require_sandbox(current_settings())
     request = build_request(body, header_key=read_header_key())
-    return _accept_single(call.workspace_id, _require_valid(request), "api")
+    return _accept_in_group(call.workspace_id, _require_valid(request), "api")
 
 
 @triggers.api(
@@ -181,7 +182,7 @@ def accept_hook(token: str) -> Any:
     contact_fields = {name: payload[name] for name in ("contact", "contactId") if payload.get(name) is not None}
     trigger_fields = {"type": "hook", "automationId": automation_id, "payload": payload, **contact_fields}
     request = parse_request(trigger_fields, header_key=read_header_key())
-    return _accept_single(workspace_id, _require_valid(request), "hook")
+    return _accept_in_group(workspace_id, _require_valid(request), "hook")
 
 
 @triggers.api(
@@ -289,8 +290,15 @@ def _require_valid(request: TriggerRequest | list[Problem]) -> TriggerRequest:
     return request
 
 
+def _accept_in_group(workspace_id: str, request: TriggerRequest, source: str) -> Any:
+    return _answer(workspace_id, accept_single(workspace_id, request, source, len(flask.request.get_data())))
+
+
 def _accept_single(workspace_id: str, request: TriggerRequest, source: str, **fields: Any) -> Any:
-    (outcome,) = accept(workspace_id, [request], source)
+    return _answer(workspace_id, accept(workspace_id, [request], source)[0], **fields)
+
+
+def _answer(workspace_id: str, outcome: TriggerResult, **fields: Any) -> Any:
     if isinstance(outcome, RejectedTrigger):
         detail = outcome.problems[0].message if outcome.problems else ""
         raise ProblemError(outcome.status, detail, outcome.problems, retry_after=outcome.retry_after)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json  # a hash that must stay the same
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from ephemeral import workflow_cache
 from models import contact_matching, execution, published, trigger
 from models.contact_matching import ContactRejection, ContactRow
 from models.database import CONNECTION_ERRORS, acting_as, db, unwrap_driver_error
+from models.engine.rows import DueRow
 from models.ids import is_id, new_id
 from models.published import PublishedWorkflow
 from models.trigger import KeyBusy, KeyUse, NewExecution, NewTrigger
@@ -33,7 +34,7 @@ from rules.matching import choose, match
 from rules.plan import find_next_queue
 from rules.problems import Problem
 from tasks.runtime.claimed_execution import NO_CONTACT
-from tasks.runtime.notifications import notify_after_commit, notify_rows
+from tasks.runtime.notifications import notify_rows
 
 log = structlog.get_logger(__name__)
 
@@ -95,8 +96,21 @@ def accept(workspace_id: str, requests: Sequence[TriggerRequest], source: str) -
     except KeyBusy:
         busy = Problem("idempotencyKey", "another request with this key is in progress: try again")
         results = [RejectedTrigger(409, [busy], retry_after=1) for _ in requests]
-    _count(results, source)
+    count(results, source)
     return results
+
+
+def accept_without_waiting(
+    workspace_id: str, requests: Sequence[TriggerRequest], source: str, lock_timeout_ms: int
+) -> tuple[list[TriggerResult], Callable[[], None]]:
+    """Accept or reject each request in one transaction that waits for no lock longer; return the results, and the
+    function that notifies for what they started.
+
+    Raises what `accept` does, `KeyBusy`, and PostgreSQL's errors of locks: nothing is accepted then.
+    """
+    with acting_as(workspace_id, with_first=True, lock_timeout_ms=lock_timeout_ms):
+        batch = _Batch(workspace_id, requests, source, waits=False)
+        return batch.accept(), batch.notify
 
 
 def _accept(workspace_id: str, requests: Sequence[TriggerRequest], source: str) -> list[TriggerResult]:
@@ -115,7 +129,8 @@ def _accept(workspace_id: str, requests: Sequence[TriggerRequest], source: str) 
             attempt += 1
 
 
-def _count(results: Sequence[TriggerResult], source: str) -> None:
+def count(results: Sequence[TriggerResult], source: str) -> None:
+    """Count what became of triggers."""
     for result in results:
         label = "invalid" if isinstance(result, RejectedTrigger) else "duplicate" if result.duplicate else "accepted"
         metrics.triggers_total.labels(source=source, result=label).inc()
@@ -124,7 +139,10 @@ def _count(results: Sequence[TriggerResult], source: str) -> None:
 class _Batch:
     """The work of one transaction, step by step."""
 
-    def __init__(self, workspace_id: str, requests: Sequence[TriggerRequest], source: str) -> None:
+    def __init__(
+        self, workspace_id: str, requests: Sequence[TriggerRequest], source: str, *, waits: bool = True
+    ) -> None:
+        self.waits = waits
         self.workspace_id = workspace_id
         self.requests = requests
         self.source = source
@@ -132,6 +150,8 @@ class _Batch:
         self.ids = [new_id() for _ in requests]
         self.triggers: list[NewTrigger] = []
         self.executions: list[NewExecution] = []
+        self.started: set[tuple[str | None, str]] = set()
+        self.woken: list[DueRow] = []
         self.started_ns = time.time_ns()
 
     def accept(self) -> list[TriggerResult]:
@@ -141,9 +161,7 @@ class _Batch:
             self._start(index)
         for index, first in repeats.items():
             self.results[index] = self._build_repeat(index, first)
-        notify_after_commit(
-            trigger.insert(self.workspace_id, self.triggers, self.executions, self._list_awaited_events())
-        )
+        self.woken = trigger.insert(self.workspace_id, self.triggers, self.executions, self._list_awaited_events())
         results = [result for result in self.results if result is not None]
         assert len(results) == len(self.requests)
         return results
@@ -157,7 +175,8 @@ class _Batch:
         if traces.is_on():
             self._record_spans()
         notify_rows(
-            [
+            self.woken
+            + [
                 {"id": started.id, "queue": started.queue, "workspace_id": self.workspace_id}
                 for started in self.executions
             ]
@@ -186,7 +205,7 @@ class _Batch:
             else:
                 first_of[request.idempotency_key] = index
         keys = {key: (self.requests[index].body_hash, self.ids[index]) for key, index in first_of.items()}
-        for key, use in trigger.reserve_idempotency_keys(self.workspace_id, keys).items():
+        for key, use in trigger.reserve_idempotency_keys(self.workspace_id, keys, waits=self.waits).items():
             index = first_of[key]
             self.results[index] = _build_used_result(use, self.requests[index])
         return repeats
@@ -237,6 +256,8 @@ class _Batch:
             trigger_id, contact_id, [{"executionId": new.id, "automationId": new.automation_id} for new in started]
         )
         self.executions.extend(started)
+        if not request.test:
+            self.started.update((contact_id, new.automation_id) for new in started)
         self.triggers.append(
             NewTrigger(
                 trigger_id, request.type, self.source, contact_id, request.payload, request.test,
@@ -290,6 +311,8 @@ class _Batch:
         if not cooldowns or contact is None:
             return candidates
         cooling = execution.find_started_within(contact["id"], cooldowns)
+        # Those that an earlier trigger of this batch starts are not inserted yet.
+        cooling |= {automation_id for automation_id in cooldowns if (contact["id"], automation_id) in self.started}
         return [
             (automation, workflow) for automation, workflow in candidates if automation.automation_id not in cooling
         ]

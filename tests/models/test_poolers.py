@@ -213,7 +213,8 @@ def stranger(database_urls) -> Iterator[str]:
 
 def test_a_login_that_may_not_act_as_the_role_is_rejected_and_reads_nothing(stranger, pool_cleanup):
     database.open_pool(stranger, "beckon_app", 2)
-    for scope in (transaction, connection, lambda: acting_as("00000000-0000-7000-8000-000000000000")):
+    nobody = "00000000-0000-7000-8000-000000000000"
+    for scope in (transaction, connection, lambda: acting_as(nobody), lambda: acting_as(nobody, with_first=True)):
         with pytest.raises(RoleMismatch, match="beckon_app"), scope():
             fetch_value("select 1")
     # After the grant the pool uses the same connection.
@@ -236,7 +237,7 @@ ROLE_REPLACEMENT = (b"set_config('role',", b"set_config('a.bc',")
 def test_a_connection_that_loses_its_role_is_rejected_before_it_reads(database_urls, alices, pool_cleanup, login):
     with postgres_proxy(database_urls.owner, ROLE_REPLACEMENT) as proxy:
         database.open_pool(proxy.url(getattr(database_urls, login)), "beckon_app", 2)
-        for scope in (transaction, connection):
+        for scope in (transaction, connection, lambda: acting_as(alices, with_first=True)):
             with pytest.raises(RoleMismatch, match="beckon"), scope():
                 fetch_value("update workspaces set name = 'read and written' returning id")
         with pytest.raises(RoleMismatch):
@@ -270,6 +271,25 @@ def test_binding_a_transaction_costs_no_round_trip(database_urls, alices, pool_c
         assert count_queries(lambda: api_key.find("bk_whatever")) == 1
 
 
+def test_a_transaction_may_begin_with_its_first_statement(database_urls, alices, pool_cleanup):
+    with postgres_proxy(database_urls.owner) as proxy:
+        database.open_pool(proxy.url(database_urls.app), "beckon_app", 2)
+        with connection():
+            before = proxy.queries
+            with acting_as(alices, with_first=True, lock_timeout_ms=70):
+                assert fetch_value(COUNT_WORKSPACES) == 1
+                assert fetch_value("select current_setting('lock_timeout')") == "70ms"
+            with acting_as(alices, with_first=True):
+                pass
+            assert proxy.queries - before == 3, (
+                "begin with the first query, the second, commit; an empty one sends none"
+            )
+            assert fetch_value("select current_setting('lock_timeout')") == "0"
+            with pytest.raises(database.peewee.DataError), acting_as(alices, with_first=True):
+                fetch_value("select 'x'::integer")
+            assert fetch_value(COUNT_WORKSPACES) == 0
+
+
 def test_a_claim_takes_one_round_trip_on_a_direct_connection(database_urls, alices, pool_cleanup):
     with postgres_proxy(database_urls.owner) as proxy:
         database.open_pool(proxy.url(database_urls.service), "beckon_service", 2)
@@ -299,7 +319,14 @@ def test_a_nested_workspace_is_the_acting_one(alices, charlies, as_dashboard):
         assert str(fetch_value("select id from workspaces")) == charlies
 
 
-@pytest.mark.parametrize("scope", [transaction, connection], ids=["transaction", "statement"])
+def begin_with_first():
+    """A transaction that begins with its first statement."""
+    return acting_as("00000000-0000-7000-8000-000000000000", with_first=True)
+
+
+@pytest.mark.parametrize(
+    "scope", [transaction, connection, begin_with_first], ids=["transaction", "statement", "first statement"]
+)
 def test_a_direct_connection_that_loses_its_settings_gets_them_with_each_transaction(
     database_urls, alices, pool_cleanup, scope
 ):
