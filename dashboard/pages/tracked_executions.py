@@ -33,7 +33,7 @@ PATH = "/executions/playbooks"
 PAGE_SIZE = 50
 MAX_PLAYBOOKS = 200
 
-STATUSES = {"success": "Succeeded", "failed": "Failed", "error": "Error", "timeout": "Timed out"}
+STATUSES = {"success": "Succeeded", "failed": "Error or timed out", "error": "Error", "timeout": "Timed out"}
 #: The stage whose icon and colour each result has.
 STAGES = {"success": "completed", "error": "failed", "timeout": "failed"}
 _SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}

@@ -212,7 +212,7 @@ def test_a_conflict_is_told_and_nothing_typed_is_lost(visit: Any, alice: Produce
     changed = {**SALE, "trigger": {"type": "page", "with": {"url": "/other"}}}
     alice.put(f"{alice.automations}/{playbook['id']}", {"definition": changed})
     page.get_by_label("New text").fill("Mine")
-    expect(page.get_by_role("alert")).to_contain_text("Your changes are not saved. Version 2 was published")
+    expect(page.get_by_role("alert")).to_contain_text("Your changes are not saved. They are still in this form.")
     assert page.get_by_label("New text").input_value() == "Mine"
     page.get_by_role("button", name="Overwrite saved draft").click()
     page.wait_for_load_state()

@@ -201,7 +201,7 @@ def test_a_version_published_in_the_meantime_is_not_overwritten_unasked(bob: Bro
     mine = {**FIELDS, "headline.text": "Mine"}
     response = post(bob, path, version="1", do="publish", **mine)
     assert response.status_code == 409
-    assert "Your changes are not saved. Version 2 was published in the meantime." in read_text(response.text)
+    assert "published version 2, " in read_text(response.text)
     assert read_fields(response.text)["headline.text"] == "Mine"
     assert (fetch(alice, playbook["id"])["version"], fetch(alice, playbook["id"])["draft"]) == (2, None)
     assert post(bob, path, version="1", do="overwrite", **mine).status_code == 303
