@@ -1,15 +1,16 @@
 """Makes blocking work cooperate with gevent, where the process runs on it; elsewhere it does nothing.
 
 psycopg2 waits in C, outside gevent: a wait callback waits in the event loop instead. Hashing a password takes a tenth
-of a second of CPU and runs in a native thread. Garbage collection skips the objects created at startup.
+of a second of CPU, reading a file of contacts seconds; they run in a native thread. Garbage collection skips the
+objects created at startup.
 """
 
 from __future__ import annotations
 
 import gc
 import signal
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import gevent
 import psycopg2
@@ -66,8 +67,18 @@ def call_on_sigterm(action: Callable[[], None]) -> None:
 
 
 def compute(function: Callable[..., Result], *arguments: Any) -> Result:
-    """The function's result, computed without blocking other requests."""
+    """The function's result, computed without blocking other requests; its errors are raised here."""
     if not is_cooperative():
         return function(*arguments)
-    result: Result = gevent.get_hub().threadpool.apply(function, arguments)
-    return result
+    result, error = gevent.get_hub().threadpool.apply(_run, (function, arguments))
+    if error is not None:
+        raise error
+    return cast("Result", result)
+
+
+def _run(function: Callable[..., Result], arguments: Sequence[Any]) -> tuple[Result | None, Exception | None]:
+    """Return an error instead of raising it: gevent prints those that leave a native thread."""
+    try:
+        return function(*arguments), None
+    except Exception as error:
+        return None, error

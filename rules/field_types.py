@@ -17,6 +17,8 @@ from rules.schedule import parse_duration
 
 #: JSON Schema's pattern of a string with a template tag.
 _GAP = {"pattern": r"\{[\{%]"}
+#: Maximum number of reported problems.
+MAX_PROBLEMS = 100
 
 
 @dataclass(slots=True)
@@ -28,6 +30,11 @@ class Report:
     sources: list[tuple[str, list[templating.Segments]]] = field(default_factory=list)
     #: Private networks that outbound URLs may point to.
     networks: outbound_urls.Networks = ()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many problems as are reported."""
+        return len(self.problems) >= MAX_PROBLEMS
 
     def add(self, path: str, message: str) -> None:
         """Add a problem at `path`."""

@@ -10,11 +10,12 @@ applies only to playbooks is in `rules/playbooks`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from rules import playbooks, scope
 from rules.actions import ACTIONS, MOVABLE_FIELDS, Action, check_event_name
-from rules.field_types import Report
+from rules.field_types import MAX_PROBLEMS, Report
 from rules.json_text import format_json
 from rules.language import (
     AUTOMATION_TYPES,
@@ -34,15 +35,12 @@ from rules.language import (
     list_actions,
 )
 from rules.outbound_urls import Networks
+from rules.parsing import MAX_NESTING, MAX_VALUES
 from rules.problems import Problem, check_characters, describe_type, format_unknown, join_path
 from rules.scope import Scope
+from rules.templating import Segments
 
 __all__ = ["Problem", "validate"]
-
-#: Maximum JSON levels of a document; steps eight levels deep with a nested body stay far below.
-MAX_NESTING = 64
-#: Maximum number of reported problems.
-MAX_PROBLEMS = 100
 
 
 def validate(document: object, *, automation_type: str = "workflow", networks: Networks = ()) -> list[Problem]:
@@ -80,8 +78,12 @@ def _find_raw_problems(document: object) -> list[Problem]:
     """Return the problems that prevent further checks: not JSON, too deep, too large, unstorable characters."""
     problems: list[Problem] = []
     stack: list[tuple[object, str, int]] = [(document, "", 1)]
+    count = 0
     while stack:
         value, path, level = stack.pop()
+        count += 1 + (len(value) if isinstance(value, dict) else 0)
+        if count > MAX_VALUES:
+            return [Problem("", f"has more than {MAX_VALUES:,} values")]
         if level > MAX_NESTING:
             return [Problem(path[:200], f"is nested deeper than {MAX_NESTING} levels")]
         fault = _check_raw_value(value)
@@ -128,10 +130,20 @@ class _Validator:
     def check_variables(self, current_scope: Scope) -> None:
         """Check the variables of the sources found since the last call against `current_scope`."""
         for path, variables in self.report.sources:
-            faults = dict.fromkeys(fault for variable in variables if (fault := current_scope.check(variable)))
-            for fault in faults:
+            for fault in self._find_faults(variables, current_scope):
                 self.report.add(path, fault)
         self.report.sources.clear()
+
+    def _find_faults(self, variables: Iterable[Segments], current_scope: Scope) -> dict[str, None]:
+        """The faults of a source, each once and no more than are reported: each is compared with the known names."""
+        faults: dict[str, None] = {}
+        for variable in variables:
+            if len(self.report.problems) + len(faults) >= MAX_PROBLEMS:
+                break
+            fault = current_scope.check(variable)
+            if fault:
+                faults[fault] = None
+        return faults
 
     def check_trigger(self, document: dict[str, Any]) -> None:
         trigger = document.get("trigger")

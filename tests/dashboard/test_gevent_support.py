@@ -1,4 +1,4 @@
-"""In the real dashboard process, a query, a password hash, a mail or a garbage collection blocks no other request."""
+"""In the real dashboard process, a query, a hash, a mail, an import or a garbage collection blocks no other request."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ monkey.patch_all()
 import gc, json, os
 import gevent
 from dashboard import create_app, gevent_support, disconnect
+from dashboard.api.contact_import import read_contact_file
+from dashboard.errors import ProblemError
 from dashboard.pages import forms
 from models import database, queries, user
 from models.audit import SYSTEM
@@ -67,13 +69,27 @@ estimated = ticks_during(lambda: forms.find_new_password_error(
     "0123456789|!$abcdefghijk" * 8, "bob@example.com", "Bob"))
 mailed = ticks_during(lambda: invitations.invite(
     app.extensions["settings"], os.environ["WORKSPACE"], "dora@example.com", "viewer", SYSTEM)[1])
+
+csv = "email,phone\\n" + "".join(
+    f"a{number}@example.com,+{prefix}{number:04d}\\n"
+    for number in range(500) for prefix in (1202555, 4420794600, 491511234))
+
+def refuse():
+    try:
+        read_contact_file("nothing known\\n1\\n")
+    except ProblemError as error:
+        return error.status
+
+imported = ticks_during(lambda: len(read_contact_file(csv).cells))
+refused = refuse()
 disconnect(app)
-print(json.dumps({"estimated": estimated, "mailed": mailed, "frozen": frozen, "left": left,
+print(json.dumps({"estimated": estimated, "mailed": mailed, "imported": imported, "refused": refused,
+    "frozen": frozen, "left": left,
     "queries": queries, "ticks": ticks, "matches": matches, "cooperative": gevent_support.is_cooperative()}))
 """
 
 
-def test_queries_hashes_mail_and_garbage_collection_do_not_block_others(
+def test_queries_hashes_mail_imports_and_garbage_collection_do_not_block_others(
     workspaces: Workspaces, shared_sandbox: RunningSandbox
 ) -> None:
     shared_sandbox.clear()
@@ -95,6 +111,10 @@ def test_queries_hashes_mail_and_garbage_collection_do_not_block_others(
     assert report["ticks"] > 3
     assert report["matches"] is False
     assert report["estimated"][1] > 3
+    assert report["imported"][0] == 1500
+    assert report["imported"][1] > 3
+    # An error is raised once, and not printed by the native thread as well.
+    assert (report["refused"], "Traceback" in done.stderr) == (422, False)
     assert report["mailed"][0] is True
     # Half a second, in steps of at least five milliseconds.
     assert report["mailed"][1] > 10

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.actions import ACTIONS
+from rules.field_types import MAX_PROBLEMS
 from rules.validation import validate
 
 SMS = {"id": "sms", "action": "send_sms", "with": {"body": "hi"}}
@@ -326,3 +327,19 @@ def test_any_step_is_validated_without_an_exception(more: dict[str, Any], trigge
     for action in ("branch", "split", "wait_until", "send_email", "call_webhook", "update_contact"):
         written = {"trigger": trigger, "rules": rules, "steps": [{"id": "a", "action": action, **more}]}
         assert all(problem.message for problem in validate(written))
+
+
+def test_a_name_is_compared_with_the_known_ones_only_until_the_report_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    monkeypatch.setattr("rules.problems.get_close_matches", lambda name, *_, **__: compared.append(name) or [])
+    sources = ["".join(f"{{{{ contact.x{step}y{number} }}}}" for number in range(300)) for step in range(10)]
+    steps = [{"id": f"s{n}", "action": "send_sms", "with": {"body": text}} for n, text in enumerate(sources)]
+    unknown = {f"field{number}": 1 for number in range(3000)}
+    for document in ({"trigger": {"type": "a"}, "steps": steps}, {"trigger": {"type": "a"}, "steps": [], **unknown}):
+        assert len(validate(document)) == MAX_PROBLEMS
+        assert len(compared) <= MAX_PROBLEMS
+        compared.clear()
+
+
+def test_a_definition_has_a_bounded_number_of_values() -> None:
+    assert [problem.message for problem in validate({"a": [1] * 10_000})] == ["has more than 10,000 values"]
