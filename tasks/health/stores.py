@@ -109,7 +109,7 @@ def _find_migrations(facts: Facts) -> Problem | None:
         "postgres",
         "critical",
         f"{len(pending)} {'migration is' if len(pending) == 1 else 'migrations are'} pending",
-        f"This version needs them: {', '.join(pending[:5])}. Until then it accepts nothing.",
+        f"This version needs {', '.join(pending[:5])}. Until then Beckon accepts nothing.",
         "Run `beckon migrate` as the database's owner.",
     )
 

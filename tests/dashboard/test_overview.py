@@ -80,6 +80,7 @@ def test_a_provider_that_refuses_is_named_in_every_answer(
     assert 'class="bar-held"' in page
     (problem, *_) = re.findall(r'<article class="trouble">(.*?)</article>', page, re.DOTALL)
     assert "What to do:" in problem
+    assert "`" not in page
     assert page.count("button primary") == 1
 
 
@@ -187,3 +188,10 @@ def test_the_overview_is_the_callers_workspace_only(bob: Browser, charlie: Produ
     hold(charlie, theirs, contact_id=example_executions.create_contact(charlie, "Carl Secret"))
     page = bob.get("/overview").text
     assert "ecret" not in read_text(page).replace("credentials", "")
+
+
+def test_commands_in_a_remedy_are_code(bob: Browser, alice: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.health.stores.list_pending_migrations", lambda _: ["0099_pre_example"])
+    page = bob.get("/overview").text
+    assert "This version needs 0099_pre_example." in page
+    assert "Run <code>beckon migrate</code> as" in page

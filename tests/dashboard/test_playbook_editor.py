@@ -246,6 +246,7 @@ def test_the_yaml_view_shows_and_saves_the_same_draft(bob: Browser, alice: Produ
     post(bob, f"/automations/{playbook['id']}/playbook", version="1", **{**FIELDS, "headline.text": "Draft text"})
     page = bob.get(f"{path}?view=yaml").text
     assert "text: Draft text" in page
+    assert "Draft, saved" in read_text(page)
     draft = re.search(r'name="draft" value="([^"]+)"', page)
     assert draft is not None
     form = {"name": "Sale", "version": "1", "draft": draft[1], "do": "draft"}
