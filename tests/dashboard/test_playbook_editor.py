@@ -232,7 +232,9 @@ def test_a_version_is_compared_with_the_one_before_and_restored_as_a_draft(bob: 
     assert "Restore as draft" in bob.get(f"/automations/{playbook['id']}/versions/1").text
     assert post(bob, f"/automations/{playbook['id']}/versions/1/restore").status_code == 303
     assert (fetch(alice, playbook["id"])["draft"], fetch(alice, playbook["id"])["version"]) == (PLAYBOOK, 2)
+    assert "Unpublished draft" in bob.get(f"/automations/{playbook['id']}").text
     assert post(bob, f"/automations/{playbook['id']}/playbook", do="discard").status_code == 303
+    assert "Unpublished draft" not in bob.get(f"/automations/{playbook['id']}").text
     assert fetch(alice, playbook["id"])["draft"] is None
     for version in ("0", "3", "x", "9" * 30, "-1"):
         assert bob.get(f"/automations/{playbook['id']}/versions/{version}").status_code == 404
