@@ -51,7 +51,7 @@ def test_nothing_runs_in_a_new_home(tmp_path):
 def test_the_dashboard_is_one_cooperative_process_on_the_configured_address(tmp_path):
     config = settings.load({"BECKON_PORT": "8123", "BECKON_HOST": "::1"}, dotenv=tmp_path / "none")
     line = " ".join(build_gunicorn_arguments(config))
-    assert "--worker-class gevent --workers 1" in line
+    assert "--worker-class workers.gunicorn_worker.BoundedWorker --workers 1" in line
     assert "--bind [::1]:8123" in line
     assert "--no-control-socket" in line
 

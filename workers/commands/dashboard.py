@@ -21,7 +21,7 @@ def build_gunicorn_arguments(config: settings.Settings) -> list[str]:
     host = f"[{config.host}]" if ":" in config.host else config.host
     return [
         *(sys.executable, "-m", "gunicorn.app.wsgiapp", "dashboard:create_app()"),
-        *("--worker-class", "gevent", "--workers", "1", "--worker-connections", "5000"),
+        *("--worker-class", "workers.gunicorn_worker.BoundedWorker", "--workers", "1", "--worker-connections", "5000"),
         *("--bind", f"{host}:{config.port}", "--backlog", "2048", "--keep-alive", "30"),
         *("--graceful-timeout", str(GRACEFUL_TIMEOUT_SECONDS), "--timeout", "60", "--no-control-socket"),
         *("--worker-tmp-dir", str(config.run), "--limit-request-line", "8190", "--log-level", "warning"),
