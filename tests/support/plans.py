@@ -43,6 +43,9 @@ class Scan:
     rows: int
     statement: str
 
+    def __str__(self) -> str:
+        return f"{self.rows} rows of {self.relation}: {' '.join(self.statement.split())[:120]}"
+
 
 @contextmanager
 def recorded_scans() -> Iterator[list[Scan]]:
