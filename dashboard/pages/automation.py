@@ -21,7 +21,10 @@ from models.reports.automations import AutomationDetail
 from models.reports.runs import Interval
 from models.reports.tracked_executions import TrackedFilters
 from rules.language import PLAYBOOK
+from rules.outbound_urls import ALL_NETWORKS
 from rules.playbooks import build_frequency
+from rules.problems import Problem
+from rules.validation import validate
 from tasks.operators import switches
 
 automation_detail_pages = flask.Blueprint("automation-detail-pages", __name__)
@@ -59,7 +62,8 @@ def show(automation_id: str) -> Any:
 
 def _show_playbook(call: Caller, automation: AutomationDetail) -> Any:
     """The page of a playbook: its conditions and actions, and what browsers executed lately."""
-    definition = automation["definition"]
+    problems = _find_playbook_problems(automation)
+    definition = None if problems else automation["definition"]
     newest = tracked_executions.fetch_page(
         call.workspace_id, TrackedFilters(automation_id=automation["id"]), PLAYBOOK_EXECUTIONS
     )
@@ -74,11 +78,19 @@ def _show_playbook(call: Caller, automation: AutomationDetail) -> Any:
     return layout.render(
         "playbook.html",
         call,
+        definition=definition,
+        problems=problems,
         steps=build_steps(definition),
         frequency=build_frequency(definition) if definition else None,
         tracked=switches.is_on(current_settings(), call.workspace_id, "execution_tracking"),
         **context,
     )
+
+
+def _find_playbook_problems(automation: AutomationDetail) -> list[Problem]:
+    """Why pages do not get the published version: it is from before a rule."""
+    definition = automation["definition"]
+    return [] if definition is None else validate(definition, automation_type=PLAYBOOK, networks=ALL_NETWORKS)
 
 
 def _load_runs(

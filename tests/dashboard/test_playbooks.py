@@ -197,3 +197,18 @@ def test_a_version_from_before_a_rule_never_reaches_a_browser(
         )
     alice.request("PATCH", f"{alice.automations}/{other['id']}", json={"name": "Served"})
     assert list_names(client, key) == ["Served"]
+
+
+@pytest.mark.parametrize("frequency", [{"max": 1}, 5, "often"])
+def test_the_page_of_a_version_from_before_a_rule_says_what_is_not_valid(
+    client: FlaskClient, alice: Producer, playbook: dict[str, Any], frequency: Any
+) -> None:
+    definition = {**PLAYBOOK, "trigger": {"type": "page"}, "frequency": frequency}
+    with acting_as(alice.workspace_id):
+        execute(
+            "update workflow_versions set definition = %s::jsonb where automation_id = %s",
+            (dump_json(definition), playbook["id"]),
+        )
+    page = sign_in_as(client, alice).get(f"/automations/{playbook['id']}")
+    assert page.status_code == 200
+    assert "Pages do not get v1, because it is not valid any more: frequency" in page.text
