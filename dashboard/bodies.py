@@ -8,6 +8,7 @@ from typing import Any
 import flask
 
 from dashboard.errors import ProblemError, invalid_request
+from dashboard.gevent_support import compute
 from rules.bodies import Body, BodyType, ShortText, WholeNumber, check, find_invalid_values, format_name
 from rules.json_text import has_more_values
 from rules.problems import Problem, check_characters
@@ -33,6 +34,8 @@ BODY_LIMIT = 1024 * 1024
 LARGE_BODY_LIMIT = 5 * BODY_LIMIT
 #: Maximum values of a JSON body per KiB of its limit. Parsing, checking and storing cost by values, not by bytes.
 MAX_VALUES_PER_KIB = 20
+#: A larger body is parsed in a native thread, in which the process goes on to answer others.
+_LARGE_BYTES = 64 * 1024
 
 
 def read_bytes(limit: int) -> bytes:
@@ -53,11 +56,15 @@ def read_json(limit: int) -> Any:
     if flask.request.mimetype != "application/json":
         raise ProblemError(415, "The Content-Type must be application/json.")
     check_value_count(raw, limit)
-    value = parse_json(raw)
-    problems = find_invalid_values(value)
+    value, problems = compute(_parse_value, raw) if len(raw) > _LARGE_BYTES else _parse_value(raw)
     if problems:
         raise invalid_request(problems)
     return value
+
+
+def _parse_value(raw: bytes) -> tuple[Any, list[Problem]]:
+    value = parse_json(raw)
+    return value, find_invalid_values(value)
 
 
 def check_value_count(raw: bytes, limit: int) -> None:

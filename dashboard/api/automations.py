@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from dashboard.access import Caller, current_settings
 from dashboard.api import schemas
 from dashboard.bodies import Body, ShortText
 from dashboard.errors import not_found, serialize_problems
+from dashboard.gevent_support import compute
 from dashboard.resource import Resource
 from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from ephemeral import workflow_cache
@@ -143,7 +145,8 @@ def validate_automation(call: Caller, body: ValidationRequest) -> Any:  # noqa: 
     """Validate a definition without saving it."""
     type_ = body.type or infer_type(body.definition)
     networks = current_settings().webhook_allowed_networks
-    problems = validate(body.definition, automation_type=type_, networks=networks)
+    # Templates are parsed: half a second for a definition full of them, which other requests do not wait for.
+    problems = compute(partial(validate, automation_type=type_, networks=networks), body.definition)
     return success(valid=not problems, errors=serialize_problems(problems))
 
 

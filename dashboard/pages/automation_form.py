@@ -16,6 +16,7 @@ from dashboard.access import Caller, current_settings
 from dashboard.api.automations import require_automation
 from dashboard.bodies import BODY_LIMIT, Body, ShortText, check
 from dashboard.errors import not_found
+from dashboard.gevent_support import compute
 from dashboard.pages import labels, layout, playbook_editor
 from dashboard.pages.gallery import NEW_PLAYBOOK, TEMPLATES, Template, find_template
 from ephemeral import workflow_cache
@@ -25,6 +26,7 @@ from models.database import acting_as
 from models.errors import Conflict
 from models.reports.automations import AutomationDetail
 from rules.language import PLAYBOOK, AutomationType
+from rules.outbound_urls import Networks
 from rules.parsing import DefinitionError, find_line, map_lines, read
 from rules.problems import Problem
 from rules.serialization import write
@@ -218,14 +220,16 @@ def _check_form(name: str, type_: str, text: str) -> tuple[Any, list[FieldError]
 
 
 def _parse_definition(text: str, type_: str) -> tuple[Any, list[FieldError]]:
-    """The document and its faults, each with its line where it has one."""
+    """The document and its faults, each with its line where it has one. Other requests do not wait for it."""
+    return compute(_find_definition_faults, text, type_, current_settings().webhook_allowed_networks)
+
+
+def _find_definition_faults(text: str, type_: str, networks: Networks) -> tuple[Any, list[FieldError]]:
     try:
         document = read(text)
     except DefinitionError as error:
         return None, [FieldError("", str(error))]
-    problems: list[Problem] = validate(
-        document, automation_type=type_, networks=current_settings().webhook_allowed_networks
-    )
+    problems: list[Problem] = validate(document, automation_type=type_, networks=networks)
     line_index = map_lines(text) if problems else {}
     return document, [
         FieldError(problem.path, problem.message, find_line(problem.path, line_index)) for problem in problems
