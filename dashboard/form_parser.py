@@ -19,8 +19,8 @@ from dashboard.errors import ProblemError
 
 #: Maximum bytes of a form from a visitor who is not signed in.
 PUBLIC_FORM_LIMIT = 16 * 1024
-#: Maximum characters of a boundary (RFC 2046, section 5.1.1).
-MAX_BOUNDARY_LENGTH = 70
+#: Maximum characters of a boundary. RFC 2046 allows 70, and some clients' random ones are a little longer.
+MAX_BOUNDARY_LENGTH = 200
 #: Maximum header bytes of one part, and of all parts of a form.
 MAX_PART_HEADER_BYTES = 4 * 1024
 MAX_HEADER_BYTES = 128 * 1024
