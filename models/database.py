@@ -89,9 +89,10 @@ def _build_settings() -> dict[str, str]:
 
 
 class _Connection(psycopg2.extensions.connection):
-    """A connection that knows whether its session keeps the settings of every transaction."""
+    """A connection that knows whether its session keeps the settings of every transaction, and whose pool it is."""
 
     has_settings = False
+    pool_number = 0
 
 
 class _Cursor(psycopg2.extensions.cursor):
@@ -185,6 +186,7 @@ class _Adapter(peewee.Psycopg2Adapter):
         """Open a connection."""
         options = {**params, "connection_factory": _Connection, "cursor_factory": _Cursor}
         connection: _Connection = super().connect(db, **options)  # type: ignore[no-untyped-call]
+        connection.pool_number = _pool_number
         _set_up_session(connection, db.settings)
         return connection
 
@@ -200,6 +202,10 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
     server as unavailable."""
 
     psycopg2_adapter = _Adapter
+
+    def _can_reuse(self, connection: _Connection) -> bool:
+        """Return whether a connection may go back to the pool: one of an earlier pool has another login."""
+        return connection.pool_number == _pool_number and bool(super()._can_reuse(connection))
 
     def act_as(self, role: Role | None) -> None:
         """Bind every later transaction to `role`; None, for the owner, binds to no role."""

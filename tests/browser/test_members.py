@@ -60,8 +60,9 @@ def test_a_signed_in_person_accepts_with_one_click(
 def test_the_workspace_is_switched_in_the_account_menu(
     visit: Any, alice: Producer, charlie: Producer, viewport: dict[str, int], look: str
 ) -> None:
-    visitor = visit(viewport, look)
+    # Before a page is open, whose streams read as the dashboard.
     join(charlie.workspace_id, "viewer")
+    visitor = visit(viewport, look)
     page = visitor.go("/settings")
     page.locator(".more > summary" if viewport == PHONE else ".own > summary").click()
     expect(page.get_by_role("link", name="Account")).to_be_in_viewport()

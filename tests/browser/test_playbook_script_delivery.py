@@ -147,8 +147,9 @@ def test_a_beacon_that_the_browser_refuses_goes_as_a_request(site: Site, open_vi
     visit.page.wait_for_function(LOADED)
     visit.page.evaluate(
         """() => { navigator.sendBeacon = () => false; workflowSystem.emit('cart');
-        dispatchEvent(new PageTransitionEvent('pagehide')); location.href = 'about:blank' }"""
+        dispatchEvent(new PageTransitionEvent('pagehide')) }"""
     )
+    visit.page.goto("about:blank")
     visit.await_executions()
 
 

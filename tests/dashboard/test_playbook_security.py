@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+import settings
 from models import site_key
 from models.database import acting_as
 from models.queries import execute, fetch_value
@@ -63,6 +64,12 @@ HOSTILE = {
     "a field that does not exist": build("replace_text", selector="a", text="x", html="<script>alert(1)</script>"),
     "eligibility rules": {**HARMLESS, "rules": {"follow_ups": {"max": 3}}},
 }  # fmt: skip
+
+
+@pytest.fixture
+def config() -> settings.Settings:
+    """The dashboard's settings, with no limit on how often a page may load playbooks."""
+    return settings.load().replace(site_key_rate=1_000_000)
 
 
 @pytest.fixture

@@ -26,18 +26,18 @@ _FILL = """
     insert into contacts (id, workspace_id, external_id, email, phone, instagram_id, facebook_id, first_name)
     select gen_random_uuid(), %(workspace)s, 'filled-' || n, 'filled-' || n || '@example.com', '+1555' || n,
         'ig-' || n, 'fb-' || n, 'Ada'
-    from generate_series(1, %(rows)s) n;
+    from generate_series(%(first)s, %(rows)s) n;
     insert into idempotency_keys (workspace_id, key, body_hash, trigger_id)
-    select %(workspace)s, 'filled-' || n, '\\x00', gen_random_uuid() from generate_series(1, %(rows)s) n;
+    select %(workspace)s, 'filled-' || n, '\\x00', gen_random_uuid() from generate_series(%(first)s, %(rows)s) n;
     insert into triggers (id, workspace_id, type, source, answer)
-    select gen_random_uuid(), %(workspace)s, 'contact.created', 'api', '{}' from generate_series(1, %(rows)s) n;
+    select gen_random_uuid(), %(workspace)s, 'contact.created', 'api', '{}' from generate_series(%(first)s, %(rows)s) n;
     insert into executions (
         id, workspace_id, automation_id, version_id, version, trigger_id, status, stage, stage_since, queue, rung_at,
         created_at, finished_at)
     select gen_random_uuid(), %(workspace)s, %(automation)s, gen_random_uuid(), 1, gen_random_uuid(), 'succeeded',
         'completed', beckon_now(), 'sending', beckon_now(), beckon_now(),
         beckon_now()
-    from generate_series(1, %(rows)s) n
+    from generate_series(%(first)s, %(rows)s) n
 """
 _FILL_OTHER = """
     insert into contacts (id, workspace_id, email)
@@ -66,9 +66,10 @@ def _run_as_owner(sql: str, parameters: dict[str, object] | None = None) -> None
         cursor.execute(sql, parameters)
 
 
-def _fill(alice: Alice) -> None:
+def _fill(alice: Alice, first: int = 1, rows: int = FILLED_ROWS) -> None:
     automation_id = fetch_row("select id from automations")["id"]
-    _run_as_owner(_FILL, {"workspace": alice.workspace_id, "automation": automation_id, "rows": FILLED_ROWS})
+    numbers = {"first": first, "rows": rows}
+    _run_as_owner(_FILL, {"workspace": alice.workspace_id, "automation": automation_id, **numbers})
 
 
 def _leave_empty(alice: Alice) -> None:
@@ -77,8 +78,10 @@ def _leave_empty(alice: Alice) -> None:
 
 
 def _leave_stale(alice: Alice) -> None:
+    """Statistics of the first hundred rows."""
+    _fill(alice, rows=100)
     plans.analyze(settings.load().database_url)
-    _fill(alice)
+    _fill(alice, first=101)
 
 
 def _leave_foreign(alice: Alice) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -354,3 +355,14 @@ def test_a_direct_connection_keeps_the_settings(database_urls, pool_cleanup):
             assert fetch_value("show statement_timeout") == "30s"
             assert fetch_value("select current_setting('beckon.workspace')") == ""
         assert database.db.connection().has_settings
+
+
+def test_a_connection_of_an_earlier_pool_is_not_used_by_the_next(database_urls: Any) -> None:
+    database.open_pool(database_urls.service, "beckon_service", 2)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(database.db.connect).result()
+        database.open_pool(database_urls.app, "beckon_app", 2)
+        thread.submit(database.db.close).result()
+    with database.connection():
+        assert database.db.connection().pool_number == database.get_pool_number()
+    database.db.close_all()
