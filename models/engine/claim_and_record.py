@@ -112,8 +112,9 @@ with requested as materialized (
             when r.stage = 'failed' then coalesce(e.resume_stage, 'checking')
             else r.stage end,
         stage_since = case
+            -- After the stage before, whose time another process may have measured ahead of this clock.
             when r.stage in ('queued', 'failed') or (r.stage = 'eligible' and r.waiting_for = 'window')
-                then beckon_now()
+                then greatest(beckon_now(), r.stage_since + interval '1 microsecond')
             else r.stage_since end,
         attempt = e.attempt + (r.stage = 'failed')::integer
     from requested r where e.id = r.id

@@ -27,12 +27,15 @@ another claim continues it. The fence refuses every record of a claim whose leas
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from rules import stages
 from rules.stages import Queue, Stage, Status, WaitingFor
 from tasks.runtime.claimed_execution import NOT_WAITING, ClaimedExecution
+
+#: Between two stages at least, so that their times order them.
+_STEP = timedelta(microseconds=1)
 
 
 def begin_round(claimed: ClaimedExecution) -> None:
@@ -48,7 +51,7 @@ def enter(claimed: ClaimedExecution, stage: Stage) -> None:
     if stage == claimed.stage:
         return
     stages.check_move(claimed.stage, stage)
-    at = claimed.now()
+    at = max(claimed.now(), claimed.state["stage_since"] + _STEP)
     claimed.changes.stages.append(
         {
             "execution_id": claimed.execution_id,

@@ -86,6 +86,26 @@ def test_of_two_concurrent_claims_one_wins(idle: Worker, group_commit: GroupComm
         other.close()
 
 
+def test_a_claim_s_stage_follows_a_stage_measured_ahead_of_postgresql_s_clock(
+    engine: Engine, idle: Worker, group_commit: GroupCommit
+) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    (execution_id,) = start_executions(alice)
+    with connection():
+        execute("update executions set stage_since = beckon_now() + interval '1 minute' where id = %s", (execution_id,))
+    row = claim(group_commit, execution_id)
+    assert row is not None
+    claimed = build_claimed(engine, row)
+    before, checking = claimed.row["created_at"], claimed.state["stage_since"]
+
+    moves.enter(claimed, "eligible")
+
+    assert checking > before
+    assert claimed.state["stage_since"] > checking
+    assert (checking - before).total_seconds() >= 60
+
+
 def test_one_group_commit_gives_an_execution_to_one_thread(idle: Worker, group_commit: GroupCommit) -> None:
     alice = Alice()
     alice.automation(HELLO)
