@@ -85,11 +85,12 @@ def _leave_stale(alice: Alice) -> None:
 
 
 def _leave_foreign(alice: Alice) -> None:
-    """Statistics of another workspace, whose contacts have no identifier but an e-mail address."""
+    """Statistics mostly of another workspace, whose contacts have no identifier but an e-mail address."""
     other = Alice(name="other")
     _run_as_owner(_FILL_OTHER, {"workspace": other.workspace_id, "rows": FILLED_ROWS})
+    _fill(alice, rows=100)
     plans.analyze(settings.load().database_url)
-    _fill(alice)
+    _fill(alice, first=101)
 
 
 def _leave_right(alice: Alice) -> None:
