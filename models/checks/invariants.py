@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.checks.analytics_counts import ANALYTICS_ADD_UP
+from models.checks.execution_counters import EXPECTED_COUNTERS
 from models.checks.retention import KEEP_DAYS, KEEP_TEST_DAYS
 from models.engine.limits import ALL_CONTACTS
 from rules.channels import CONTACT_CHANNELS
@@ -107,26 +108,12 @@ _WAITS_CAN_END = """
             select 1 from pauses p where p.workspace_id = e.workspace_id))), false)
 """
 
-_COUNTERS_ADD_UP = """
-    select a.id, a.workspace_id from automations a left join (
-        select automation_id, count(*) as executions,
-            count(*) filter (where status = 'succeeded') as succeeded,
-            count(*) filter (where status = 'failed') as failed,
-            count(*) filter (where status = 'skipped') as skipped,
-            count(*) filter (where status = 'cancelled') as cancelled
-        from executions where finished_at is not null and not test group by automation_id
-    ) e on e.automation_id = a.id left join (
-        select workspace_id, workflow_id, count(*) as executions,
-            count(*) filter (where status = 'success') as succeeded,
-            count(*) filter (where status <> 'success') as failed
-        from workflow_executions group by workspace_id, workflow_id
-    ) t on t.workflow_id = a.id and t.workspace_id = a.workspace_id
-    where (a.executions, a.succeeded, a.failed, a.skipped, a.cancelled) is distinct from (
-        a.archived_executions + coalesce(e.executions, 0) + coalesce(t.executions, 0),
-        a.archived_succeeded + coalesce(e.succeeded, 0) + coalesce(t.succeeded, 0),
-        a.archived_failed + coalesce(e.failed, 0) + coalesce(t.failed, 0),
-        a.archived_skipped + coalesce(e.skipped, 0), a.archived_cancelled + coalesce(e.cancelled, 0))
+_DIFFERING_COUNTERS = """
+    select a.id, a.workspace_id from automations a join ({expected}) x on x.id = a.id
+    where (a.executions, a.succeeded, a.failed, a.skipped, a.cancelled)
+        is distinct from (x.executions, x.succeeded, x.failed, x.skipped, x.cancelled)
 """
+_COUNTERS_ADD_UP = _DIFFERING_COUNTERS.format(expected=EXPECTED_COUNTERS)
 
 # An entry that cannot be recorded was set aside, for people.
 _INTAKE_IS_RECORDED = """
