@@ -132,7 +132,7 @@ def test_the_page_fits_a_phone_and_passes_axe(visit: Any, automation: dict[str, 
     page = open_analytics(visitor)
     assert not visitor.has_overflow()
     page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
-    page.wait_for_function("document.querySelector('#status-chart canvas').clientWidth > 600")
+    page.wait_for_function("() => document.querySelector('#status-chart canvas').clientWidth > 600")
     violations = look_at(page, "chart", ("light", "dark", "phone"))
     page.get_by_role("button", name="Show as table: Executions by status").click()
     assert violations | look_at(page, "table", ("dark", "phone")) == {}

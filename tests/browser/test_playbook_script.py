@@ -117,7 +117,7 @@ def test_tracking_failures_do_not_break_workflow_execution(site: Site, open_visi
 def test_workflows_still_work_if_tracking_is_down(site: Site, open_visit: OpenVisit) -> None:
     site.stand_in.playbooks = [make_playbook(replace_text(), trigger={"event": "cart"})]
     visit = open_visit()
-    visit.page.wait_for_function("!!localStorage.getItem('beckon:site-key-of-the-tests:playbooks')")
+    visit.page.wait_for_function("() => !!localStorage.getItem('beckon:site-key-of-the-tests:playbooks')")
     visit.page.context.set_offline(True)
     visit.page.evaluate("workflowSystem.emit('cart')")
     visit.expect_hero("Welcome back")
@@ -154,7 +154,7 @@ def test_nothing_is_printed_without_debug_and_all_once_it_is_turned_on(site: Sit
     site.stand_in.playbooks = [make_playbook(replace_text())]
     visit = open_visit()
     visit.await_executions()
-    visit.page.wait_for_function("localStorage.getItem('beckon:site-key-of-the-tests:queue') === '[]'")
+    visit.page.wait_for_function("() => localStorage.getItem('beckon:site-key-of-the-tests:queue') === '[]'")
     assert visit.lines == []
     visit.page.evaluate("window.workflowSystem.config.debug = true")
     visit.await_line("✅ Execution tracked successfully: ")
@@ -164,7 +164,7 @@ def test_nothing_is_printed_without_debug_and_all_once_it_is_turned_on(site: Sit
 def test_tracking_happens_asynchronously(site: Site, open_visit: OpenVisit) -> None:
     site.stand_in.playbooks = [make_playbook(replace_text(), trigger={"event": "cart"})]
     visit = open_visit()
-    visit.page.wait_for_function("!!localStorage.getItem('beckon:site-key-of-the-tests:playbooks')")
+    visit.page.wait_for_function("() => !!localStorage.getItem('beckon:site-key-of-the-tests:playbooks')")
     # The page is changed within the call, and nothing is sent within it.
     state = visit.page.evaluate(
         """() => { window.calls = []; const send = fetch; window.fetch = (...all) => (calls.push(all[0]), send(...all));
@@ -190,7 +190,7 @@ def test_multiple_actions_are_tracked_in_a_single_call(site: Site, open_visit: O
     site.stand_in.playbooks = [make_playbook(*[replace_text(f"Text {number}") for number in range(5)])]
     visit = open_visit()
     (body,) = visit.await_executions()
-    visit.page.wait_for_function("localStorage.getItem('beckon:site-key-of-the-tests:queue') === '[]'")
+    visit.page.wait_for_function("() => localStorage.getItem('beckon:site-key-of-the-tests:queue') === '[]'")
     assert len(body["actions"]) == 5
     assert len(site.stand_in.reports) == 1
 
@@ -198,7 +198,7 @@ def test_multiple_actions_are_tracked_in_a_single_call(site: Site, open_visit: O
 def test_client_side_timing_measures_each_action(site: Site, open_visit: OpenVisit) -> None:
     site.stand_in.playbooks = [make_playbook(replace_text(), HIDE_BUY, trigger={"event": "cart"})]
     visit = open_visit()
-    visit.page.wait_for_function("!!localStorage.getItem('beckon:site-key-of-the-tests:playbooks')")
+    visit.page.wait_for_function("() => !!localStorage.getItem('beckon:site-key-of-the-tests:playbooks')")
     # A page whose text nodes are slow to insert: 30 ms of the browser's clock pass while the text is set.
     visit.page.evaluate(
         """() => { let skipped = 0; const now = performance.now.bind(performance);

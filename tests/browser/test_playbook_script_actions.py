@@ -124,7 +124,7 @@ def test_redirects_never_go_round_in_circles(site: Site, open_visit: OpenVisit, 
 def test_a_redirect_of_an_old_copy_is_not_executed(site: Site, open_visit: OpenVisit) -> None:
     act(site, {"action": "redirect", "url": "/new"}, trigger={"event": "later"})
     visit = open_visit()
-    visit.page.wait_for_function(f"!!localStorage.getItem('beckon:{SITE_KEY}:playbooks')")
+    visit.page.wait_for_function(f"() => !!localStorage.getItem('beckon:{SITE_KEY}:playbooks')")
     visit.page.evaluate(
         "name => localStorage[name] = localStorage[name].replace('\"event\":\"later\"', '')",
         f"beckon:{SITE_KEY}:playbooks",
@@ -158,7 +158,7 @@ def test_an_element_that_comes_after_the_wait_is_changed_all_the_same(site: Site
     visit = open_visit(None)
     visit.page.clock.install()
     page = visit.go()
-    page.wait_for_function(f"!!localStorage.getItem('beckon:{SITE_KEY}:playbooks')")
+    page.wait_for_function(f"() => !!localStorage.getItem('beckon:{SITE_KEY}:playbooks')")
     page.clock.run_for(11_000)
     assert visit.await_executions()[0]["status"] == "timeout"
     page.evaluate("late.innerHTML = '<b class=made-later>Early</b>'")
@@ -197,7 +197,7 @@ def test_a_page_that_writes_over_a_change_for_ever_wins_in_the_end(site: Site, o
     )
     act(site, replace_text())
     visit = open_visit()
-    visit.page.wait_for_function("count >= 20")
+    visit.page.wait_for_function("() => count >= 20")
     visit.expect_hero("Mine")
     (body,) = visit.await_executions()
     assert body["status"] == "success"
@@ -236,7 +236,7 @@ def test_text_of_a_page_that_is_still_being_read_does_not_flicker(site: Site, op
     visit.expect_hero("Welcome back")
     # On the second page the copy of the playbooks is there before the element: no frame shows the old text.
     visit.page.reload()
-    visit.page.wait_for_function("seen.length > 2")
+    visit.page.wait_for_function("() => seen.length > 2")
     assert set(visit.page.evaluate("seen")) == {"Welcome back"}
 
 

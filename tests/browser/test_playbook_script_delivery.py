@@ -12,8 +12,8 @@ from tests.support.script_visits import DEBUG, OpenVisit, ScriptVisit
 from tests.support.waiting import eventually
 
 QUEUE = f"beckon:{SITE_KEY}:queue"
-LOADED = f"!!localStorage.getItem('beckon:{SITE_KEY}:playbooks')"
-EMPTY = f"localStorage.getItem('{QUEUE}') === '[]'"
+LOADED = f"() => !!localStorage.getItem('beckon:{SITE_KEY}:playbooks')"
+EMPTY = f"() => localStorage.getItem('{QUEUE}') === '[]'"
 
 
 def offer_event(site: Site) -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.support.customer_site import SITE_KEY, Site, make_playbook, replace_text
 from tests.support.script_visits import OpenVisit
 
-LOADED = f"!!localStorage.getItem('beckon:{SITE_KEY}:playbooks')"
+LOADED = f"() => !!localStorage.getItem('beckon:{SITE_KEY}:playbooks')"
 #: An application that renders its headline a moment after each navigation.
 APPLICATION = """<nav></nav><main></main><script>
 const render = () => setTimeout(() => {
@@ -115,7 +115,7 @@ def test_an_application_that_navigates_for_ever_is_not_followed(application: Sit
     visit.page.evaluate("for (let i = 0; i < 120; i++) history.replaceState({}, '', '/' + i % 2)")
     visit.page.evaluate("document.querySelector('main').append('')")
     visit.await_executions(50)
-    queue = f"localStorage['beckon:{SITE_KEY}:queue'] === '[]'"
+    queue = f"() => localStorage['beckon:{SITE_KEY}:queue'] === '[]'"
     visit.page.wait_for_function(queue)
     assert application.stand_in.count_executions() == 50
 

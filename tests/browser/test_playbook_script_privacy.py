@@ -59,7 +59,7 @@ def test_refusal_clears_everything_and_stops_sending(site: Site, open_visit: Ope
     visit = open_visit("/?utm_source=x", prepare=DO_NOT_TRACK)
     visit.page.evaluate("workflowSystem.consent(true)")
     visit.await_executions(1)
-    visit.page.wait_for_function(f"localStorage['beckon:{SITE_KEY}:queue'] === '[]'")
+    visit.page.wait_for_function(f"() => localStorage['beckon:{SITE_KEY}:queue'] === '[]'")
     visit.page.evaluate("localStorage.mine = 'stays'; workflowSystem.consent(false); workflowSystem.emit('cart')")
     expect(visit.page.locator(".buy")).to_be_hidden()
     visit.go("/?utm_source=x")
@@ -90,7 +90,7 @@ def test_a_refusal_forgets_what_was_about_to_be_sent(site: Site, open_visit: Ope
     visit.page.clock.run_for(5000)
     visit.page.evaluate("dispatchEvent(new Event('online')); dispatchEvent(new PageTransitionEvent('pagehide'))")
     visit.go("/")
-    visit.page.wait_for_function("!!window.workflowSystem")
+    visit.page.wait_for_function("() => !!window.workflowSystem")
     assert [report.status for report in site.stand_in.reports] == [503]
 
 

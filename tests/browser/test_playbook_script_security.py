@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from tests.support.customer_site import BODY, BUILT, SITE_KEY, STRICT_POLICY, Site, make_playbook, replace_text
 from tests.support.script_visits import DEBUG, OpenVisit
 
-LOADED = f"!!localStorage.getItem('beckon:{SITE_KEY}:playbooks')"
+LOADED = f"() => !!localStorage.getItem('beckon:{SITE_KEY}:playbooks')"
 EVERY_ACTION = [
     replace_text(),
     {"action": "replace_image", "selector": ".photo", "src": "/new.png"},
@@ -210,7 +210,7 @@ def test_a_revoked_key_ends_the_playbooks_of_the_copy(site: Site, open_visit: Op
     visit.await_executions()
     site.stand_in.playbooks_answer = (401, '{"success": false}')
     visit.page.reload()
-    visit.page.wait_for_function(f"localStorage['beckon:{SITE_KEY}:playbooks'] === 'null'")
+    visit.page.wait_for_function(f"() => localStorage['beckon:{SITE_KEY}:playbooks'] === 'null'")
     visit.expect_hero("Simple prices")
     visit.page.reload()
     visit.page.wait_for_load_state("networkidle")

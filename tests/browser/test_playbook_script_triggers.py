@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.support.customer_site import SITE_KEY, Site, make_playbook, replace_text
 from tests.support.script_visits import PHONE_OPTIONS, OpenVisit
 
-LOADED = f"!!localStorage.getItem('beckon:{SITE_KEY}:playbooks')"
+LOADED = f"() => !!localStorage.getItem('beckon:{SITE_KEY}:playbooks')"
 TABLET = {"user_agent": "Mozilla/5.0 (Linux; Android 15; SM-X510) AppleWebKit/537.36 Chrome/130.0 Safari/537.36"}
 SCROLL = "share => scrollTo(0, (document.documentElement.scrollHeight - innerHeight) * share)"
 
@@ -82,7 +82,7 @@ def test_scroll_depth_holds_once_the_visitor_has_scrolled_so_far(site: Site, ope
     visit = open_visit()
     await_marker(visit.page)
     visit.page.evaluate(SCROLL, 0.4)
-    visit.page.wait_for_function("scrollY > 0")
+    visit.page.wait_for_function("() => scrollY > 0")
     visit.expect_hero("Simple prices")
     visit.page.evaluate(SCROLL, 0.6)
     visit.expect_hero("Welcome back")
@@ -100,7 +100,7 @@ def test_scroll_depth_counts_an_application_that_scrolls_its_main_part(site: Sit
     await_marker(visit.page)
     visit.page.evaluate("menu.scrollTo(0, 9999)")
     visit.page.evaluate("main.scrollTo(0, 100)")
-    visit.page.wait_for_function("main.scrollTop === 100")
+    visit.page.wait_for_function("() => main.scrollTop === 100")
     visit.expect_hero("Simple prices")
     visit.page.evaluate("main.scrollTo(0, 9999)")
     visit.expect_hero("Welcome back")
@@ -144,10 +144,10 @@ def test_exit_intent_on_a_touch_screen_is_a_quick_flick_back_up(site: Site, open
     page = visit.page
     await_marker(page)
     page.evaluate("scrollTo(0, 3000)")
-    page.wait_for_function("scrollY === 3000")
+    page.wait_for_function("() => scrollY === 3000")
     # A script that scrolls up is no visitor.
     page.evaluate("scrollTo(0, 2000)")
-    page.wait_for_function("scrollY === 2000")
+    page.wait_for_function("() => scrollY === 2000")
     visit.expect_hero("Simple prices")
     page.evaluate(
         """() => new Promise(done => { window.dispatchEvent(new Event('touchmove')); scrollTo(0, 1990);

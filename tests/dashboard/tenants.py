@@ -264,6 +264,8 @@ def normalize(response: TestResponse, *ids: str) -> str:
     text = re.sub(r"\b[\d.]+ (?:ms|s|min|m|h|MB|GB|TB)\b|\b\d+(?=%)|\b\d+:\d\d(?::\d\d)?\b", "<span>", text)
     text = text.replace("<span> ago", "now")
     text = re.sub(r'("\w*(?:[sS]econds|Ms)\w*"):[\d.]+', r"\1:0", text)
+    # How much memory and disk are in use is drawn.
+    text = re.sub(r'(class="part-used" width=)"[\d.]+"', r"\1", text)
     return f"{response.status_code} {text}"
 
 

@@ -213,10 +213,11 @@ def set_counters(alice: Producer) -> None:
             )
 
 
-def find_failed(alice: Producer) -> str:
-    """The page of a failed execution."""
+def list_failed(alice: Producer) -> list[str]:
+    """The pages of the first failed execution, and of the last."""
+    query = "select id from executions where error_class is not null order by id {} limit 1"
     with acting_as(alice.workspace_id):
-        return f"/executions/{fetch_value('select id from executions where error_class is not null limit 1')}"
+        return [f"/executions/{fetch_value(query.format(direction))}" for direction in ("asc", "desc")]
 
 
 @pytest.fixture
@@ -232,7 +233,7 @@ def test_every_number_equals_the_list_behind_it(bob: Browser, alice: Producer) -
     wrong = []
     own = f"/automations/{automation['id']}"
     (playbook,) = alice.get(f"{alice.automations}?type=playbook").json["automations"]
-    for page in (*PAGES, f"/automations/{playbook['id']}", own, f"{own}/monitor", find_failed(alice)):
+    for page in (*PAGES, f"/automations/{playbook['id']}", own, f"{own}/monitor", *list_failed(alice)):
         numbers = read_numbers(bob, page)
         assert numbers.unnamed == [], page
         for element in numbers.counts:
