@@ -6,6 +6,7 @@ A new kind of id in a path needs an object here: `Tenant.objects` has one for ea
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -267,6 +268,28 @@ def normalize(response: TestResponse, *ids: str) -> str:
     # How much memory and disk are in use is drawn.
     text = re.sub(r'(class="part-used" width=)"[\d.]+"', r"\1", text)
     return f"{response.status_code} {text}"
+
+
+#: Pairs of requests between which a figure may move before their difference counts.
+_PAIRS = 10
+
+
+def open_alike(
+    open_foreign: Callable[[], TestResponse], open_missing: Callable[[], TestResponse], ids: tuple[str, ...] = ()
+) -> TestResponse:
+    """The response about another tenant's object, which must equal the one about a missing object, named by `ids`.
+
+    A page also shows what is measured, such as used memory, and this may move between two requests. Then two requests
+    for the same object differ too, and the pair is sent again; a difference that stays is the object's.
+    """
+    foreign_id, missing_id = (ids[:1], ids[1:])
+    for _ in range(_PAIRS):
+        response = open_foreign()
+        foreign, missing = normalize(response, *foreign_id), normalize(open_missing(), *missing_id)
+        if foreign == missing or normalize(open_foreign(), *foreign_id) == foreign:
+            break
+    assert foreign == missing
+    return response
 
 
 def connect_as_service(app: flask.Flask) -> None:

@@ -224,7 +224,7 @@ def test_a_month_of_history_is_dropped_after_its_executions(owned_database, shop
             "insert into executions (id, workspace_id, automation_id, version, version_id, trigger_id, status, stage, "
             "stage_since, queue, rung_at, finished_at, created_at) "
             "select gen_random_uuid(), workspace_id, automation_id, version, v.id, gen_random_uuid(), 'succeeded', "
-            "'completed', now(), 'sending', now(), now(), '2020-01-15' from workflow_versions v limit 1"
+            "'completed', now(), 'sending', now(), now(), '2020-01-15' from workflow_versions v order by v.id limit 1"
         )
         execute(
             "insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, "
