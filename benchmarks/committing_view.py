@@ -13,7 +13,7 @@ from dashboard import gevent_support
 from models.ids import new_id
 from rules import bodies
 from rules.json_text import dump_json, load_json
-from tasks.intake.trigger_bodies import Trigger
+from rules.trigger_bodies import Trigger
 
 CONNECTIONS = 24
 

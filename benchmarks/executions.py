@@ -171,7 +171,8 @@ class Bench:
         )
 
     def fill_beckon(self, count: int) -> None:
-        from tasks.intake.triggers import TriggerRequest, accept
+        from rules.trigger_requests import TriggerRequest
+        from tasks.intake.triggers import accept
 
         for begin in range(0, count, 100):
             requests = []

@@ -114,7 +114,8 @@ def _run_workers(servers: BenchmarkServers, threads: int) -> Iterator[None]:
 
 def _measure_throughput(servers: BenchmarkServers, workspace_id: str, count: int) -> float:
     """Measure the executions finished per second between the first and the last end of `count` executions."""
-    from tasks.intake.triggers import TriggerRequest, accept
+    from rules.trigger_requests import TriggerRequest
+    from tasks.intake.triggers import accept
 
     before = time.time_ns()
     for first in range(0, count, 500):

@@ -21,6 +21,7 @@ from models.audit import SYSTEM
 from models.demo.examples import PRICE_FOLLOW_UP
 from models.reports import automations as report
 from rules.json_text import dump_json
+from rules.trigger_requests import TriggerRequest
 from settings import Settings
 from tasks.intake import triggers
 from tasks.steps import accounts
@@ -109,7 +110,7 @@ def start_executions(
 ) -> list[str]:
     """Trigger a Facebook message of each contact, as a test or not. Returns the ids of the executions."""
     requests = [
-        triggers.TriggerRequest(
+        TriggerRequest(
             "facebook.message", contact_id, None, QUESTION, automation_id=automation_id, test=test, demo=not test
         )
         for contact_id in sample_contact.ensure(workspace_id, contacts)

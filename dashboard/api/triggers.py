@@ -23,9 +23,10 @@ from models.ids import is_id
 from models.published import PublishedWorkflow
 from rules.bodies import DescribedAs
 from rules.problems import Problem
+from rules.trigger_bodies import Id, IdempotencyKey, Payload, Trigger, TriggerType, build_request, parse_request
+from rules.trigger_requests import TriggerRequest
 from tasks.intake.single_triggers import accept_single
-from tasks.intake.trigger_bodies import Id, IdempotencyKey, Payload, Trigger, TriggerType, build_request, parse_request
-from tasks.intake.triggers import AcceptedTrigger, RejectedTrigger, TriggerRequest, TriggerResult, accept
+from tasks.intake.triggers import AcceptedTrigger, RejectedTrigger, TriggerResult, accept
 from tasks.operators import test_triggers
 from tasks.operators.test_triggers import TestEvent
 

@@ -16,10 +16,11 @@ from models.conversation import ReceivedMessageRow
 from providers.base import Callback
 from providers.meta_messages import list_text_event_ids
 from rules.facts import format_time
+from rules.trigger_requests import TriggerRequest, hash_body
 from tasks.intake.callback_moves import wake_for_reply
 from tasks.intake.event_readers import ReceivedEvent
 from tasks.intake.meta_contacts import ApplyFailed, match_contact
-from tasks.intake.triggers import RejectedTrigger, TriggerRequest, accept, hash_body
+from tasks.intake.triggers import RejectedTrigger, accept
 
 #: The trigger type of each kind of message; a mention in a story starts nothing.
 MESSAGE_TRIGGERS = {"message": "message", "postback": "message", "story_reply": "story_reply"}

@@ -19,8 +19,9 @@ from models.database import acting_as, transaction
 from rules.conditions import evaluate
 from rules.definition import Workflow, parse
 from rules.facts import build_contact_facts
+from rules.trigger_requests import TriggerRequest
 from settings import Settings
-from tasks.intake.triggers import AcceptedTrigger, TriggerRequest, accept
+from tasks.intake.triggers import AcceptedTrigger, accept
 
 log = structlog.get_logger(__name__)
 

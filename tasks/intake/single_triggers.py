@@ -19,7 +19,8 @@ from psycopg2.errors import DeadlockDetected, LockNotAvailable
 from models.database import CONNECTION_ERRORS, unwrap_driver_error
 from models.engine.group_door import GroupDoor
 from models.trigger import KeyBusy
-from tasks.intake.triggers import AcceptedTrigger, TriggerRequest, TriggerResult, accept, accept_without_waiting, count
+from rules.trigger_requests import TriggerRequest
+from tasks.intake.triggers import AcceptedTrigger, TriggerResult, accept, accept_without_waiting, count
 
 #: How long a group waits for a lock. A request that is decided apart waits as long as it would alone.
 LOCK_TIMEOUT_MS = 50

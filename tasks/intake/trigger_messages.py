@@ -18,8 +18,9 @@ from models.database import CONNECTION_ERRORS
 from models.ids import is_id
 from rules.bodies import find_invalid_values
 from rules.problems import Problem
-from tasks.intake.trigger_bodies import parse_request
-from tasks.intake.triggers import RejectedTrigger, TriggerRequest, accept
+from rules.trigger_bodies import parse_request
+from rules.trigger_requests import TriggerRequest
+from tasks.intake.triggers import RejectedTrigger, accept
 
 log = structlog.get_logger(__name__)
 

@@ -5,12 +5,9 @@ A single trigger is a batch of one. Triggers by Redis also arrive here, from `ta
 
 from __future__ import annotations
 
-import hashlib
-import json  # a hash that must stay the same
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 from psycopg2.errors import DeadlockDetected
@@ -33,6 +30,7 @@ from rules.language import PAGE_TRIGGER
 from rules.matching import choose, match
 from rules.plan import find_next_queue
 from rules.problems import Problem
+from rules.trigger_requests import TriggerRequest
 from tasks.runtime.claimed_execution import NO_CONTACT
 from tasks.runtime.notifications import notify_rows
 
@@ -42,24 +40,6 @@ PLAYBOOK_TRIGGERED = "playbooks run in visitors' browsers and cannot be triggere
 
 #: Maximum number of attempts of a batch that PostgreSQL aborts as the victim of a deadlock.
 MAX_ATTEMPTS = 5
-
-
-@dataclass(frozen=True)
-class TriggerRequest:
-    """One validated trigger. `contact` holds normalised fields; a test also starts automations that are off."""
-
-    type: str
-    contact_id: str | None
-    contact: Mapping[str, Any] | None
-    payload: Mapping[str, Any]
-    automation_id: str | None = None
-    test: bool = False
-    #: Whether `contact_id` is a sample contact although this is no test: `beckon demo`.
-    demo: bool = False
-    idempotency_key: str | None = None
-    body_hash: bytes = b""
-    #: Whether an execution waited for this message: default replies then do not start.
-    answered: bool = False
 
 
 @dataclass(frozen=True)
@@ -360,9 +340,3 @@ def _meets_condition(
         now=clock.now(),
     )
     return evaluate(workflow.trigger.where, facts)
-
-
-def hash_body(body: Mapping[str, Any]) -> bytes:
-    """Hash a request without its key, to detect the same key with a different body."""
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).digest()

@@ -24,8 +24,9 @@ from rules import samples
 from rules.channels import NOTICE_CHANNELS
 from rules.stages import FINISHED
 from rules.test_workflows import COMMENT, EVENT, RETRY, WELCOME, WORKFLOWS, TestWorkflow, build_contacts
+from rules.trigger_requests import TriggerRequest
 from settings import Settings
-from tasks.intake.triggers import RejectedTrigger, TriggerRequest, accept
+from tasks.intake.triggers import RejectedTrigger, accept
 from tasks.operators import sandbox_client
 from tasks.runtime.broker import EXECUTION_QUEUES
 from tasks.runtime.notifications import notify_after_commit

@@ -14,8 +14,9 @@ from models.database import acting_as
 from models.errors import Conflict, NotFound
 from models.published import PublishedWorkflow
 from rules import samples
+from rules.trigger_requests import TriggerRequest
 from settings import Settings
-from tasks.intake.triggers import TriggerRequest, TriggerResult, accept
+from tasks.intake.triggers import TriggerResult, accept
 
 PLAYBOOK_NOT_TESTED = (
     "A playbook runs in visitors' browsers, so it cannot be tested here. Open a page that has the script."

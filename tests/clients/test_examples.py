@@ -12,8 +12,8 @@ import pytest
 from dramatiq.brokers.redis import RedisBroker
 
 import settings
-from tasks.intake.trigger_bodies import parse_request
-from tasks.intake.triggers import TriggerRequest
+from rules.trigger_bodies import parse_request
+from rules.trigger_requests import TriggerRequest
 from tests.clients.conftest import Service
 from tests.dashboard.producers import Producer
 from tests.support.waiting import eventually

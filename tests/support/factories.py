@@ -12,8 +12,9 @@ from models import automation, workspace
 from models.audit import SYSTEM
 from models.database import acting_as
 from models.queries import execute
+from rules.trigger_requests import TriggerRequest, hash_body
 from rules.validation import validate
-from tasks.intake.triggers import AcceptedTrigger, TriggerRequest, accept, hash_body
+from tasks.intake.triggers import AcceptedTrigger, accept
 from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
 

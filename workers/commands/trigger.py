@@ -84,11 +84,13 @@ def _build_body(type_: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def accept_trigger(workspace_id: str, body: dict[str, Any], key: str | None = None) -> AcceptedTrigger:
     """Accept a trigger in the format of the API's request body. Raises CommandError."""
+    from rules import trigger_bodies
     from rules.bodies import find_invalid_values
-    from tasks.intake import trigger_bodies, triggers
+    from rules.trigger_requests import TriggerRequest
+    from tasks.intake import triggers
 
     request = find_invalid_values(body) or trigger_bodies.parse_request(body, header_key=key)
-    if not isinstance(request, triggers.TriggerRequest):
+    if not isinstance(request, TriggerRequest):
         raise CommandError(format_problems(request))
     result = triggers.accept(workspace_id, [request], "command")[0]
     if isinstance(result, triggers.RejectedTrigger):

@@ -12,10 +12,11 @@ from models.checks import verification
 from models.demo import workspace as demo_workspace
 from models.demo.examples import CONTACTS
 from models.queries import execute
+from rules.trigger_requests import TriggerRequest
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
-from tasks.intake.triggers import AcceptedTrigger, TriggerRequest, accept
+from tasks.intake.triggers import AcceptedTrigger, accept
 from tasks.runtime.engine import Engine
 from tests.support import meta_world as meta
 from tests.support.factories import expire_wait, messages, steps, wait_for_status, wait_until_finished

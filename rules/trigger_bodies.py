@@ -14,7 +14,7 @@ from rules import bodies, contacts
 from rules.bodies import Body, DescribedAs, Pattern
 from rules.contact_fields import ContactFields
 from rules.problems import Problem
-from tasks.intake.triggers import TriggerRequest, hash_body
+from rules.trigger_requests import TriggerRequest, hash_body
 
 #: A trigger's type, as an automation's definition may name it.
 TriggerType = Annotated[

@@ -1,0 +1,33 @@
+"""A validated trigger, whatever it came from: HTTP, Redis, a webhook, a schedule or the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import json  # a hash that must stay the same
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TriggerRequest:
+    """One validated trigger. `contact` holds normalised fields; a test also starts automations that are off."""
+
+    type: str
+    contact_id: str | None
+    contact: Mapping[str, Any] | None
+    payload: Mapping[str, Any]
+    automation_id: str | None = None
+    test: bool = False
+    #: Whether `contact_id` is a sample contact although this is no test: `beckon demo`.
+    demo: bool = False
+    idempotency_key: str | None = None
+    body_hash: bytes = b""
+    #: Whether an execution waited for this message: default replies then do not start.
+    answered: bool = False
+
+
+def hash_body(body: Mapping[str, Any]) -> bytes:
+    """Hash a request without its key, to detect the same key with a different body."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).digest()
