@@ -39,8 +39,11 @@ ALLOWED_ATTRIBUTES = frozenset(
     }
 ) | URL_ATTRIBUTES | _IMAGE_LISTS  # fmt: skip
 _EXECUTED = frozenset({"style", "srcdoc", "nonce"})
-#: Prefixes of `data-` attributes that frameworks of the page execute: htmx, Angular, Alpine, Vue, Knockout.
-_EXECUTED_DATA = ("data-hx-", "data-ng-", "data-x-", "data-v-", "data-bind", "data-on")
+#: `data-` attributes that frameworks of the page execute: htmx, Angular, Alpine, Vue, Knockout, and those of Datastar.
+_EXECUTED_DATA = re.compile(
+    r"data-(?:hx-|ng-|x-|v-|star-|bind|on"
+    r"|(?:attr|class|computed|custom-validity|effect|init|replace-url|show|signals|style|text)(?![a-z0-9]))"
+)
 _FREE_ATTRIBUTE = re.compile(r"(?:aria|data)-[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 
 #: Elements whose content or attributes a browser executes or loads as a page: a playbook does not change them.
@@ -100,7 +103,7 @@ def check_static_text(text: str) -> str | None:
 def check_attribute_name(name: str) -> str | None:
     """Check the name of an attribute to set."""
     lower = name.lower()
-    if lower.startswith("on") or lower in _EXECUTED or lower.startswith(_EXECUTED_DATA):
+    if lower.startswith("on") or lower in _EXECUTED or _EXECUTED_DATA.match(lower):
         return f'must not be "{name}": a browser executes its value'
     if lower in ALLOWED_ATTRIBUTES or _FREE_ATTRIBUTE.fullmatch(lower):
         return None

@@ -67,6 +67,7 @@ HOSTILE: list[dict[str, Any]] = [
     {"action": "set_attribute", "selector": "form", "name": "action", "value": "vbscript:steal()"},
     {"action": "set_attribute", "selector": "form", "name": "x-on:click", "value": "steal()"},
     {"action": "set_attribute", "selector": "form", "name": "data-hx-on:click", "value": "steal()"},
+    {"action": "set_attribute", "selector": "form", "name": "data-effect", "value": "steal()"},
     {"action": "set_attribute", "selector": "iframe", "name": "srcdoc", "value": "<script>parent.steal()</script>"},
     {"action": "set_attribute", "selector": "iframe", "name": "src", "value": "/evil"},
     {"action": "set_attribute", "selector": "#code", "name": "src", "value": "/evil.js"},

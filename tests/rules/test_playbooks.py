@@ -200,7 +200,7 @@ def test_a_web_page_may_be_absolute_or_relative(url: str) -> None:
         "http-equiv", "content", "ping", "sandbox", "allow", "integrity", "data", "code", "hx-on:click", "hx-get",
         "x-on:click", "@click", "v-html", "ng-click", "data-hx-on--click", "data-ng-click", "data-bind",
         "data-on-click", "xmlns", "attributename", "to", "values", "from", "a b", "a=b", "x onload", "data-",
-        "data-x-init",
+        "data-x-init", "data-effect", "data-TEXT", "data-computed-total", "data-init.once", "data-star-show",
         "hréf", "",
     ],
 )  # fmt: skip
@@ -218,6 +218,11 @@ def test_an_attribute_with_a_url_leads_to_a_web_page(name: str) -> None:
         assert set(find_problems(set_attribute(name, url))) == {"steps[0].with.value"}
     assert find_problems(set_attribute(name, "https://a.example/b")) == {}
     assert find_problems(set_attribute(name, "/b.png")) == {}
+
+
+@pytest.mark.parametrize("name", ["data-kind", "data-textual", "data-styled", "data-shows", "data-initial.value"])
+def test_a_data_attribute_that_no_framework_executes_is_allowed(name: str) -> None:
+    assert check_attribute_name(name) is None
 
 
 def test_a_list_of_images_has_no_other_url() -> None:

@@ -22,7 +22,7 @@ export const ALLOWED_ATTRIBUTES = listNames(
 ).concat(URL_ATTRIBUTES, IMAGE_LISTS);
 const FREE_ATTRIBUTE = /^(aria|data)-[a-z0-9]+([-_.][a-z0-9]+)*$/;
 /** Attributes that a framework of the page executes. */
-const EXECUTED_DATA = /^data-(hx-|ng-|x-|v-|bind|on)/;
+const EXECUTED_DATA = /^data-(hx-|ng-|x-|v-|star-|bind|on|(attr|class|computed|custom-validity|effect|init|replace-url|show|signals|style|text)(?![a-z\d]))/;
 const SCRIPT_SCHEME = /^(javascript|vbscript|data):/i;
 const PROPERTY = /^(--[a-z0-9]|-?[a-z])[a-z0-9]*(-[a-z0-9]+)*$/;
 const EXECUTED_PROPERTY = /^(-ms-)?behavior$|^-moz-binding$/;
