@@ -1,26 +1,31 @@
-"""Raw provider callbacks, stored once for each event id before the response, and processed by an actor."""
+"""Raw provider callbacks, stored once for each event id before the response, and processed by an actor.
+
+What several requests brought is stored by one statement, written by hand: a function of `beckon_service`, because the
+dashboard's role may not read these rows, and needs to know which ones are new.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from peewee import fn
 
-from models.database import transaction
+from models.database import connection, db
 from models.expressions import now
 from models.ids import new_id
-from models.queries import execute, fetch_first, fetch_values
+from models.queries import execute, fetch, fetch_first, fetch_values
 from models.tables import InboundEvent
-from rules.json_text import dump_storable_json
+from rules.json_text import dump_json, dump_storable_json
 
-# By hand: one statement with one parameter for any number of events.
-_STORE_ALL = """
-    insert into inbound_events (id, provider, event_id, body, sandbox)
-    select id, %s, event_id, body, %s from json_to_recordset(%s::json) as input(id uuid, event_id text, body jsonb)
-    on conflict do nothing
-"""
+_STORE = "select request, outcome, stored_ids from store_webhooks(%s, %s, %s)"
+
+#: What became of a request: its new events are stored; it is a retry of the same body; its token was consumed by
+#: another request; the workspace of its path does not exist.
+Outcome = Literal["stored", "repeated", "refused", "missing"]
 
 
 class InboundEventRow(TypedDict):
@@ -34,34 +39,81 @@ class InboundEventRow(TypedDict):
     sandbox: bool
 
 
-def store_all(
-    provider: str, events: Sequence[tuple[str, Mapping[str, Any]]], *, sandbox: bool = False
-) -> tuple[list[str], int]:
-    """Store many callbacks, each an event id with its body, in one statement; return row ids, and how many are new.
+class Event(TypedDict):
+    """One event of a provider. `sandbox`: the sandbox signed it."""
 
-    The statement does not report which ones are new: ids of duplicates belong to no row.
+    provider: str
+    event_id: str
+    sandbox: bool
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Token:
+    """The token of a signature that does not cover the body: the first body at one endpoint, `door`, consumes it."""
+
+    text: str
+    door: str
+    body_hash: bytes
+
+
+@dataclass(frozen=True)
+class WebhookRequest:
+    """What one request brought, as JSON: what it is itself, and its events, without the brackets of their list."""
+
+    id: str
+    head: str
+    events: str
+    event_count: int
+
+    @property
+    def size(self) -> int:
+        """Its characters."""
+        return len(self.head) + len(self.events)
+
+
+@dataclass(frozen=True)
+class StoredRequest:
+    """What became of a request, and the ids of the rows that it added."""
+
+    request: str
+    outcome: Outcome
+    stored_ids: list[str]
+
+
+def build_request(
+    events: Sequence[Event], workspace_id: str | None = None, token: Token | None = None
+) -> WebhookRequest:
+    """Build what a request brought. `workspace_id` is that of its path.
+
+    Characters that PostgreSQL cannot store are removed: after an error the provider would only send them again.
     """
-    ids = [new_id() for _ in events]
-    records = [
-        {"id": row_id, "event_id": event_id, "body": body} for row_id, (event_id, body) in zip(ids, events, strict=True)
-    ]
-    with transaction():
-        stored = execute(_STORE_ALL, (provider, sandbox, dump_storable_json(records)))
-    return ids, stored
+    request_id = new_id()
+    head = {
+        "id": request_id,
+        "workspace_id": workspace_id,
+        "token_hash": token and hashlib.sha256(token.text.encode()).hexdigest(),
+        "door": token and token.door,
+        "body_hash": token and token.body_hash.hex(),
+    }
+    brought = dump_storable_json([{"request": request_id, "id": new_id(), **event} for event in events])
+    return WebhookRequest(request_id, dump_json(head), brought[1:-1], len(events))
 
 
-def store(
-    provider: str, event_id: str, workspace_id: str | None, body: Mapping[str, Any], *, sandbox: bool = False
-) -> str | None:
-    """Store one callback; return its row's id, or None for a duplicate event. `sandbox`: the sandbox signed it."""
-    row_id = new_id()
-    # Without RETURNING: the dashboard's role may insert these rows but not read them.
-    insertion = InboundEvent.insert(
-        id=row_id, provider=provider, event_id=event_id, workspace_id=workspace_id, body=body, sandbox=sandbox
-    )
-    with transaction():
-        stored = execute(insertion.on_conflict_ignore())
-    return row_id if stored else None
+def store(requests: Sequence[WebhookRequest], max_wait_ms: int = 0) -> list[StoredRequest]:
+    """Store the events of requests in one transaction, in one round trip; return what became of each.
+
+    All is durable on return. Waits for a lock as long as `max_wait_ms` says, 0 without a bound. Raises RuntimeError
+    inside a transaction, which could still roll back.
+    """
+    if db.in_transaction():
+        raise RuntimeError("callbacks are stored in a transaction of their own")
+    heads = ",".join(request.head for request in requests)
+    events = ",".join(request.events for request in requests if request.events)
+    with connection():
+        stored = fetch(StoredRequest, _STORE, (f"[{heads}]", f"[{events}]", max_wait_ms))
+    by_id = {row.request: row for row in stored}
+    return [by_id[request.id] for request in requests]
 
 
 def take(row_id: str) -> InboundEventRow | None:

@@ -19,8 +19,7 @@ from dashboard.access import current_settings
 from dashboard.bodies import BODY_LIMIT, LARGE_BODY_LIMIT, check_value_count
 from dashboard.errors import ProblemError
 from dashboard.inbound import mailgun_forms, storage
-from models import webhook_token
-from models.database import transaction
+from models.inbound_event import Token
 from providers import mailgun
 from providers.base import Callback
 
@@ -104,15 +103,8 @@ def _store(
     from_sandbox: bool,
 ) -> Any:
     path_workspace_id = None if workspace_id is None else str(workspace_id)
-    is_missing = path_workspace_id is not None and not storage.has_workspace(path_workspace_id)
-    with transaction():
-        use = webhook_token.consume(
-            str(mailgun.read_replay_token(body)), f"{kind}/{path_workspace_id or ''}", body_hash
-        )
-        if use == "first" and callback is not None and not is_missing:
-            storage.store_event(kind, callback.event_id, path_workspace_id, body, sandbox=from_sandbox)
-    if use == "refused":
-        raise storage.invalid_signature()
-    if is_missing:
-        raise storage.workspace_not_found()
-    return storage.acknowledge()
+    token = Token(str(mailgun.read_replay_token(body)), f"{kind}/{path_workspace_id or ''}", body_hash)
+    events = []
+    if callback is not None:
+        events.append(storage.build_event(kind, callback.event_id, path_workspace_id, body, from_sandbox))
+    return storage.store(events, path_workspace_id, token)

@@ -5,8 +5,6 @@ https://developers.facebook.com/docs/graph-api/webhooks/getting-started
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
 from typing import Any
 
 import flask
@@ -40,14 +38,12 @@ def receive_events(channel: str) -> Any:  # noqa: ARG001
         provider=lambda: meta_callbacks.verify(signature, raw, current_settings().meta_app_secrets),
         sandbox=lambda: meta_callbacks.verify(signature, raw, [current_settings().sandbox_secrets.meta]),
     )
-    events_by_provider: dict[str, list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
+    events = []
     for event in meta_callbacks.split_events(_parse_json(raw)):
         callback = meta_callbacks.read_event(event)
         if callback is not None:
-            events_by_provider[callback.provider].append((callback.event_id, event))
-    for provider, events in events_by_provider.items():
-        storage.store_events(provider, events, sandbox=from_sandbox)
-    return storage.acknowledge()
+            events.append(storage.build_event(callback.provider, callback.event_id, None, event, from_sandbox))
+    return storage.store(events)
 
 
 def _parse_json(raw: bytes) -> Any:

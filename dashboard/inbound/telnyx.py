@@ -36,9 +36,8 @@ def receive_event(workspace_id: object) -> Any:
     except ValueError:
         raise ProblemError(400, "The body is not JSON.") from None
     path_workspace_id = None if workspace_id is None else str(workspace_id)
-    if path_workspace_id is not None and not storage.has_workspace(path_workspace_id):
-        raise storage.workspace_not_found()
     callback = telnyx.read_event(body) if isinstance(body, dict) else None
-    if callback is not None:
-        storage.store_event("telnyx", callback.event_id, path_workspace_id, body, sandbox=from_sandbox)
-    return storage.acknowledge()
+    if callback is None:
+        return storage.store([], path_workspace_id)
+    event = storage.build_event("telnyx", callback.event_id, path_workspace_id, body, from_sandbox)
+    return storage.store([event], path_workspace_id)

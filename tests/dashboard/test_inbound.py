@@ -185,11 +185,11 @@ def test_ignored_events_and_unknown_workspaces_consume_the_token_too(client: Fla
 
 
 def test_a_token_and_its_event_are_stored_together_or_not_at_all(client: FlaskClient, database_urls: Any) -> None:
-    real.run_sql(database_urls.owner, "revoke insert on inbound_events from beckon_app")
+    real.run_sql(database_urls.owner, "revoke insert on inbound_events from beckon_service")
     try:
         assert client.post(EVENTS, json=(event := build_delivered_event())).status_code == 500
     finally:
-        real.run_sql(database_urls.owner, "grant insert on inbound_events to beckon_app")
+        real.run_sql(database_urls.owner, "grant insert on inbound_events to beckon_service")
     assert client.post(EVENTS, json=event).status_code == 200
     assert len(fetch_events()) == 1
 

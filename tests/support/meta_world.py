@@ -6,11 +6,12 @@ import itertools
 import time
 from typing import Any
 
-from models import account, inbound_event
+from models import account
 from models.database import transaction
 from providers import meta_callbacks
 from tasks.intake.callbacks import process_event
 from tests.support.rows import fetch_row, fetch_rows
+from tests.support.webhooks import store_events
 
 IG, PAGE = "17841405726653026", "101457812431751"
 PERSON = "1570000000000001"
@@ -78,7 +79,7 @@ def store_webhook(body: dict[str, Any], *, sandbox: bool = False) -> list[str]:
     ids: list[str] = []
     for provider in {item[0] for item in parsed}:
         events = [(item[1], item[2]) for item in parsed if item[0] == provider]
-        ids += inbound_event.store_all(provider, events, sandbox=sandbox)[0]
+        ids += store_events(provider, events, sandbox=sandbox)
     return ids
 
 
@@ -86,6 +87,7 @@ def deliver_webhooks(*bodies: dict[str, Any], sandbox: bool = False) -> str | No
     """Store and process webhooks; return the outcome of the last event, or None if it is a duplicate."""
     outcome = None
     for body in bodies:
+        outcome = None
         for row_id in store_webhook(body, sandbox=sandbox):
             process_event.fn(row_id)
             with transaction():

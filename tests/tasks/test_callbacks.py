@@ -13,7 +13,7 @@ import redis
 
 import clock
 import metrics
-from models import conversation, inbound_event
+from models import conversation
 from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
@@ -24,6 +24,7 @@ from tests.support.concurrency import assert_consistent, count_provider_calls, r
 from tests.support.factories import HELLO, Alice, bob, execution, messages, steps, wait_for_status, wait_until_finished
 from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
+from tests.support.webhooks import store_event
 
 SMS = [{"id": "sms", "action": "send_sms", "with": {"body": "Hi"}}]
 SEND_THEN_WAIT_FOR_REPLY = [
@@ -103,7 +104,7 @@ def deliver_callback(
 ) -> str | None:
     """Store a callback as the endpoint does and process it; return the outcome, or None for a duplicate."""
     event = body.get("event-data", body.get("data", body))
-    stored = inbound_event.store(provider, str(event["id"]), workspace_id, body, sandbox=sandbox)
+    stored = store_event(provider, str(event["id"]), workspace_id, body, sandbox=sandbox)
     if stored is None:
         return None
     process_event.fn(stored)
@@ -152,7 +153,7 @@ def test_one_event_delivered_concurrently_is_processed_once(alice: Alice) -> Non
 
 def test_a_callback_whose_notification_was_lost_is_swept(alice: Alice, settings: Settings) -> None:
     message = send_message(alice)
-    stored = inbound_event.store("mailgun", "lost", None, mailgun(message, "delivered"))
+    stored = store_event("mailgun", "lost", None, mailgun(message, "delivered"))
     execute("update inbound_events set received_at = beckon_now() - interval '1 minute' where id = %s", (stored,))
 
     assert periodic_jobs.enqueue_waiting_callbacks(settings) == {"rung": 1}
@@ -179,7 +180,7 @@ def test_a_deferred_callback_that_redis_does_not_accept_is_counted_and_swept(
 ) -> None:
     message = send_message(alice)
     execute("update messages set status = 'sending' where id = %s", (message["id"],))
-    stored = inbound_event.store("mailgun", "deferred", None, mailgun(message, "delivered"))
+    stored = store_event("mailgun", "deferred", None, mailgun(message, "delivered"))
     before = metrics.notifications_lost_total._value.get()
 
     with monkeypatch.context() as patch:
@@ -366,7 +367,7 @@ def test_a_reply_on_a_workspaces_path_belongs_to_that_workspace(alice: Alice) ->
 
 @pytest.mark.parametrize("body", [{"id": "x"}, {"id": "x", "event-data": {"id": "x", "event": "delivered"}}])
 def test_an_unreadable_callback_is_ignored(alice: Alice, body: dict[str, Any]) -> None:
-    stored = inbound_event.store("mailgun", "x", None, body)
+    stored = store_event("mailgun", "x", None, body)
     assert stored is not None
     process_event.fn(stored)
     assert fetch_value("select outcome from inbound_events") == "ignored"

@@ -12,7 +12,7 @@ from dramatiq import Worker
 from peewee import OperationalError
 
 import clock
-from models import automation, contact_matching, conversation, follow_up, inbound_event
+from models import automation, contact_matching, conversation, follow_up
 from models.audit import SYSTEM
 from models.checks import verification
 from models.database import acting_as, transaction
@@ -47,6 +47,7 @@ from tests.support.factories import (
 )
 from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
+from tests.support.webhooks import store_event
 from tests.tasks.test_callbacks import deliver_callback, mailgun
 
 TWO_FOLLOW_UPS = {"follow_ups": {"max": 2, "every": "24h"}}
@@ -199,7 +200,7 @@ def receive_mail(text: str = "Yes, please") -> str:
     """Store and process a reply from Mailgun's inbound route."""
     token = f"mail-{next(_numbers)}"
     body = {"from": "Bob <bob@example.com>", "stripped-text": text, "timestamp": str(time.time()), "token": token}
-    stored = inbound_event.store("mailgun_inbound", token, None, body)
+    stored = store_event("mailgun_inbound", token, None, body)
     assert stored is not None
     process_event.fn(stored)
     return str(fetch_value("select outcome from inbound_events where id = %s", (stored,)))
