@@ -21,7 +21,7 @@ from typing import Any, Self
 import prometheus_client.values
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from rules.actions import WORKFLOW_ACTIONS
@@ -29,7 +29,8 @@ from rules.channels import CHANNELS, PROVIDER_NAMES, TEXT_PROVIDERS
 from rules.errors import BY_CLASS
 from rules.runs import KINDS
 
-#: This process's slot among the programs, such as `executions-0`; no underscore, as it becomes part of a file name.
+#: This process's slot among the programs, such as `executions-0`; no underscore, as it becomes part of a file name. A
+#: slot without a number is that of a process which only forks those that count.
 SLOT = os.environ.get("BECKON_SLOT", "")
 DIRECTORY = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
 SHARED = bool(SLOT and DIRECTORY)
@@ -218,6 +219,19 @@ def read_version() -> str:
         return "unknown"
 
 
+def enter_slot(slot: str) -> None:
+    """Continue the counts of a slot, in a process forked from one that imported this module."""
+    global SLOT
+    SLOT = slot
+    _initialize_series()
+
+
+def forget_slot(slot: str) -> None:
+    """Forget the gauges of a process that ended; its counts stay."""
+    if SHARED:
+        mark_process_dead(slot, DIRECTORY)  # type: ignore[no-untyped-call]
+
+
 def _initialize_series() -> None:
     if SHARED:
         process_starts_total.labels(program=SLOT.split("-")[0]).inc()
@@ -256,4 +270,5 @@ class _RegistryCollector(Collector):
         yield from self._registry.collect()
 
 
-_initialize_series()
+if not SHARED or "-" in SLOT:
+    _initialize_series()

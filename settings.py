@@ -266,10 +266,17 @@ class Settings(BaseSettings):
     io_threads: int = _variable(
         "BECKON_IO_THREADS", 32, "Threads in each process of the generation and sending programs.", ge=1, le=512
     )
+    web_workers: int = _variable(
+        "BECKON_WEB_WORKERS",
+        2,
+        "Web processes of the dashboard; they share one port and what they loaded.",
+        ge=1,
+        le=64,
+    )
     watchers: int = _variable(
         "BECKON_WATCHERS",
         2000,
-        "Event streams that may be open at once; further ones are rejected with a time to wait.",
+        "Event streams that may be open at once in one web process; further ones are rejected with a time to wait.",
         ge=1,
         le=4500,
     )

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import structlog
 
-from metrics import SLOT, read_version
+import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -64,15 +64,15 @@ def _start(program: str, endpoint: str) -> None:
     resource = Resource.create(
         {
             "service.name": os.environ.get("OTEL_SERVICE_NAME", "beckon"),
-            "service.version": read_version(),
-            "service.instance.id": SLOT or program,
+            "service.version": metrics.read_version(),
+            "service.instance.id": metrics.SLOT or program,
         }
     )
     _exporter = _Exporter(
         BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")),
         resource,
         TracerProvider(resource=resource, shutdown_on_exit=False).sampler,
-        InstrumentationScope("beckon", read_version()),
+        InstrumentationScope("beckon", metrics.read_version()),
     )
     atexit.register(shut_down)
 

@@ -7,7 +7,6 @@ from typing import Any
 import flask
 
 import clock
-import logs
 import settings as settings_module
 import traces
 from dashboard import (
@@ -44,17 +43,26 @@ from tasks.runtime import broker
 POOL_SIZE = 24
 
 
-def create_app(settings: Settings | None = None) -> flask.Flask:
-    """The application, connected as the role that RLS restricts. Without `settings` they are loaded."""
-    config = settings or settings_module.load()
+def create_app(settings: Settings) -> flask.Flask:
+    """The application, connected as the role that RLS restricts."""
+    app = _build_app(settings)
+    connect(app)
+    return app
+
+
+def load_app() -> flask.Flask:
+    """The application of gunicorn's first process, with the settings of the environment. Each web process calls
+    `app.extensions["connect"]` after it was forked."""
+    app = _build_app(settings_module.load())
+    app.extensions["connect"] = lambda: _connect_web_process(app)
+    return app
+
+
+def _build_app(config: Settings) -> flask.Flask:
     if not config.secret_key:
         raise SettingsError(
             "SECRET_KEY: is not set, and no first start has generated it. Set it, or start Beckon with beckon up"
         )
-    if settings is None:
-        logs.set_up("dashboard", config.log_level)
-        logs.log_uncaught_exceptions()
-        traces.set_up("dashboard", config.otlp_endpoint)
     app = flask.Flask(__name__, static_url_path="/static")
     app.json = Json(app)
     app.request_class = BoundedRequest
@@ -73,11 +81,14 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     cross_origin.register(app, list_operations())
     for blueprint in (probes, script_routes, link_routes, *RESOURCES, *INBOUND, *PAGES):
         app.register_blueprint(blueprint)
+    return app
+
+
+def _connect_web_process(app: flask.Flask) -> None:
+    traces.set_up("dashboard", app.extensions["settings"].otlp_endpoint)
     connect(app)
     gevent_support.call_on_sigterm(lambda: app.extensions["feeds"].close())
-    if settings is None:
-        gevent_support.freeze_startup_objects()
-    return app
+    gevent_support.freeze_startup_objects()
 
 
 def connect(app: flask.Flask) -> None:

@@ -10,6 +10,7 @@ import ipaddress
 from collections import Counter
 from typing import Any
 
+from gevent import monkey, socket
 from gunicorn.workers.ggevent import GeventWorker
 
 import settings
@@ -24,6 +25,16 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         super().__init__(*arguments, **options)
         self._trusted_proxies: settings.Networks = ()
         self._connections: Counter[str] = Counter()
+
+    def patch(self) -> None:
+        """Patch what the first process needs unpatched (`gunicorn_config`), and make the listeners cooperative."""
+        monkey.patch_os()
+        monkey.patch_signal()
+        monkey.patch_queue()
+        self.sockets: list[Any] = [
+            socket.socket(listener.FAMILY, socket.SOCK_STREAM, fileno=listener.sock.detach())
+            for listener in self.sockets
+        ]
 
     def run(self) -> None:
         """Serve until the process is told to stop."""

@@ -21,7 +21,7 @@ from gevent import monkey
 monkey.patch_all()
 import gc, json, os
 import gevent
-from dashboard import create_app, gevent_support, disconnect
+from dashboard import gevent_support, disconnect, load_app
 from dashboard.api.contact_import import read_contact_file
 from dashboard.errors import ProblemError
 from dashboard.pages import forms
@@ -29,7 +29,8 @@ from models import database, queries, user
 from models.audit import SYSTEM
 from tasks.operators import invitations
 
-app = create_app()
+app = load_app()
+app.extensions["connect"]()
 frozen = gc.get_freeze_count()
 left = sum(len(gc.get_objects(generation)) for generation in range(3))
 

@@ -100,7 +100,7 @@ def shop(database_urls: Any, clean: None, redis_url: str, tmp_path: Path) -> Ite
     try:
         # The directory of gunicorn's worker heartbeat; `beckon up` creates it.
         load().run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        process = programs.start("dashboard", BECKON_PORT=str(port))
+        process = programs.start("dashboard", BECKON_PORT=str(port), BECKON_WEB_WORKERS="1")
         url = f"http://127.0.0.1:{port}"
         try:
             eventually(lambda: _is_up(url), timeout=60)

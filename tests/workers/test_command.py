@@ -48,10 +48,12 @@ def test_nothing_runs_in_a_new_home(tmp_path):
     assert beckon("down", BECKON_HOME=str(tmp_path)).stdout == f"Beckon is not running in {tmp_path}.\n"
 
 
-def test_the_dashboard_is_one_cooperative_process_on_the_configured_address(tmp_path):
-    config = settings.load({"BECKON_PORT": "8123", "BECKON_HOST": "::1"}, dotenv=tmp_path / "none")
+def test_the_dashboard_has_cooperative_processes_on_the_configured_address(tmp_path):
+    config = settings.load(
+        {"BECKON_PORT": "8123", "BECKON_HOST": "::1", "BECKON_WEB_WORKERS": "3"}, dotenv=tmp_path / "none"
+    )
     line = " ".join(build_gunicorn_arguments(config))
-    assert "--worker-class workers.gunicorn_worker.BoundedWorker --workers 1" in line
+    assert "--preload --workers 3 --worker-class workers.gunicorn_worker.BoundedWorker" in line
     assert "--bind [::1]:8123" in line
     assert "--no-control-socket" in line
 

@@ -1,4 +1,4 @@
-"""`beckon dashboard`: gunicorn with one cooperative process, which serves thousands of event streams and the API."""
+"""`beckon dashboard`: gunicorn with cooperative web processes, which serve thousands of event streams and the API."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def build_gunicorn_arguments(config: settings.Settings) -> list[str]:
     """Build the command line that replaces this process with the dashboard's."""
     host = f"[{config.host}]" if ":" in config.host else config.host
     return [
-        *(sys.executable, "-m", "gunicorn.app.wsgiapp", "dashboard:create_app()"),
-        *("--worker-class", "workers.gunicorn_worker.BoundedWorker", "--workers", "1", "--worker-connections", "5000"),
+        *(sys.executable, "-m", "gunicorn.app.wsgiapp", "dashboard:load_app()"),
+        *("--config", "python:workers.gunicorn_config", "--preload", "--workers", str(config.web_workers)),
+        *("--worker-class", "workers.gunicorn_worker.BoundedWorker", "--worker-connections", "5000"),
         *("--bind", f"{host}:{config.port}", "--backlog", "2048", "--keep-alive", "30"),
         *("--graceful-timeout", str(GRACEFUL_TIMEOUT_SECONDS), "--timeout", "60", "--no-control-socket"),
         *("--worker-tmp-dir", str(config.run), "--limit-request-line", "8190", "--log-level", "warning"),

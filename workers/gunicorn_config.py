@@ -1,0 +1,62 @@
+"""gunicorn's first process: it loads the application once, and forks the web processes, which share its memory.
+
+What must not be shared is made after the fork: connections, threads, listeners, random state, and the files of the
+metrics. Each web process counts in the slot that it takes from the first process: `dashboard-0`, `dashboard-1` and so
+on. A process that replaces another one takes its slot, and continues its counts.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from gevent import monkey
+
+# Before all other imports: modules keep the locks and sockets that they find. The first process does not use gevent's
+# signals, forks and queues: it waits for its children in the usual way, and they patch these (`BoundedWorker`).
+monkey.patch_all(os=False, signal=False, queue=False)
+
+#: The directory of the metrics, where it is not that of all programs of this host (`supervisord.conf`).
+OWN_DIRECTORY = "" if os.environ.get("PROMETHEUS_MULTIPROC_DIR") else tempfile.mkdtemp(prefix="beckon-metrics-")
+if OWN_DIRECTORY:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = OWN_DIRECTORY
+os.environ["BECKON_SLOT"] = "dashboard"
+
+import metrics  # noqa: E402
+
+
+def when_ready(_server: Any) -> None:
+    """Keep the pages of what was loaded shared: no collection writes to them."""
+    gc.collect()
+    gc.freeze()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the next web process the first free slot."""
+    taken = {other.slot for other in server.WORKERS.values()}
+    worker.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """In the web process: count in its own files."""
+    os.environ["BECKON_SLOT"] = f"dashboard-{worker.slot}"
+    metrics.enter_slot(os.environ["BECKON_SLOT"])
+
+
+def post_worker_init(worker: Any) -> None:
+    """In the web process: connect to PostgreSQL and Redis, and start the listeners."""
+    worker.wsgi.extensions["connect"]()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Forget the open streams of a web process that ended."""
+    metrics.forget_slot(f"dashboard-{worker.slot}")
+
+
+def on_exit(_server: Any) -> None:
+    """Remove the directory of the metrics that no other program uses."""
+    if OWN_DIRECTORY:
+        shutil.rmtree(OWN_DIRECTORY, ignore_errors=True)
