@@ -16,6 +16,7 @@ from typing import Any, Literal, TypedDict
 
 from models.expressions import is_any
 from models.ids import is_id, new_id
+from models.prepared import Call, PreparedStatement
 from models.queries import execute, fetch
 from models.tables import Contact
 from rules.json_text import dump_json
@@ -31,17 +32,20 @@ PLAIN_FIELDS: tuple[PlainField, ...] = (*IDENTIFIERS, "first_name", "last_name",
 # statistics reads every contact of the workspace and filters it. OFFSET 0 keeps each look-up apart. Plain columns only:
 # under row security no index serves lower(email). E-mail addresses are stored in lower case.
 _LOOK_UP = """
-        select found.id from unnest(%({name})s::text[]) as wanted (value)
+        select found.id from unnest(%s::text[]) as wanted (value)
         cross join lateral (
             select c.id from contacts c
             where c.workspace_id = acting_workspace() and c.{name} = wanted.value and c.deleted_at is null offset 0
         ) found
 """
 # Locked in one order for every process, so that two batches cannot deadlock.
-_READ = """
+_READ = PreparedStatement(
+    "match_contacts",
+    ("uuid[]", *("text[]" for _ in IDENTIFIERS), "uuid[]"),
+    """
     select contact.* from (
         select distinct id from (
-            select unnest(%(id)s::uuid[]) as id union all {look_ups}
+            select unnest(%s::uuid[]) as id union all {look_ups}
         ) found order by id
     ) matched
     cross join lateral (
@@ -49,12 +53,19 @@ _READ = """
             c.username, c.timezone, c.tags, c.attributes
         from contacts c
         where c.id = matched.id and c.workspace_id = acting_workspace() and c.deleted_at is null
-            and (not c.sample or c.id = any(%(read_only_id)s::uuid[]))
+            and (not c.sample or c.id = any(%s::uuid[]))
         for update
     ) contact
-""".format(look_ups="union all".join(_LOOK_UP.format(name=name) for name in IDENTIFIERS))
+""".format(look_ups="union all".join(_LOOK_UP.format(name=name) for name in IDENTIFIERS)),
+)
 # By identifier, so that two batches that create the same contacts lock in one order.
-_INSERT = """
+_INSERT = PreparedStatement(
+    "insert_contacts",
+    (
+        "uuid",
+        "json",
+    ),
+    """
     insert into contacts (
         workspace_id, last_event_at, id, external_id, email, phone, instagram_id, facebook_id, first_name, last_name,
         username, timezone, tags, attributes
@@ -67,8 +78,12 @@ _INSERT = """
     )
     order by external_id, email, phone, instagram_id, facebook_id
     on conflict do nothing
-"""
-_UPDATE = """
+""",
+)
+_UPDATE = PreparedStatement(
+    "update_contacts",
+    ("json",),
+    """
     update contacts c set
         external_id = input.external_id, email = input.email, phone = input.phone, instagram_id = input.instagram_id,
         facebook_id = input.facebook_id, first_name = input.first_name, last_name = input.last_name,
@@ -79,11 +94,16 @@ _UPDATE = """
         last_name text, username text, timezone text, tags text[], attributes jsonb
     )
     where c.id = input.id
-"""
-_NOTE_EVENT = """
+""",
+)
+_NOTE_EVENT = PreparedStatement(
+    "note_contact_event",
+    ("uuid[]",),
+    """
     update contacts set last_event_at = beckon_now()
     where id = any(%s::uuid[]) and (last_event_at is null or last_event_at < beckon_now() - interval '1 hour')
-"""
+""",
+)
 
 
 class ContactRow(TypedDict):
@@ -213,13 +233,13 @@ def _normalize(name: str, text: str) -> str:
 
 def _read(specs: ContactSpecs, read_only_indexes: Collection[int]) -> _ContactIndex:
     read_only = [specs[index][0] for index in read_only_indexes]
-    parameters: dict[str, list[str]] = {
-        "id": _list_ids([contact_id for contact_id, _ in specs]),
-        "read_only_id": _list_ids(read_only),
-        **{name: _list_values(specs, name) for name in IDENTIFIERS},
-    }
+    parameters = [
+        _list_ids([contact_id for contact_id, _ in specs]),
+        *(_list_values(specs, name) for name in IDENTIFIERS),
+        _list_ids(read_only),
+    ]
     contacts = _ContactIndex()
-    if any(parameters.values()):
+    if any(parameters):
         for contact in fetch(ContactRow, _READ, parameters):
             contacts.add(contact)
     return contacts
@@ -326,6 +346,6 @@ def note_event(contact_ids: Sequence[str]) -> None:
     execute(*build_note(contact_ids))
 
 
-def build_note(contact_ids: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+def build_note(contact_ids: Sequence[str]) -> Call:
     """Return the statement of `note_event` with its parameters, for a message of several statements."""
     return _NOTE_EVENT, (list(contact_ids),)

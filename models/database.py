@@ -8,14 +8,15 @@ Nothing depends on startup options, because a connection pooler drops them. The 
 sets the role and the workspace for that transaction only. It is sent with BEGIN, or with the statement itself outside
 of a transaction, so it costs no round trip. All other settings are part of it as well, except on a connection that
 reaches PostgreSQL without a pooler: there they are set once, with a mark, which every first statement checks. A
-connection without its mark is one of a pooler, and gets all settings with every transaction.
+connection without its mark is one of a pooler, and gets all settings with every transaction. Statements are prepared on
+direct connections alone, too (`models/prepared.py`).
 """
 
 from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,13 +24,14 @@ from typing import Any, Literal
 import peewee
 import psycopg2
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
-from psycopg2.errors import ReadOnlySqlTransaction
+from psycopg2.errors import InvalidSqlStatementName, ReadOnlySqlTransaction
 from psycopg2.extensions import new_array_type, new_type, parse_dsn, register_type
 from psycopg2.extras import register_default_json, register_default_jsonb
 
 import clock
 from models.connection_liveness import has_unread_bytes
 from models.ids import is_id
+from models.prepared import Call, PreparedStatement, join_calls
 from rules.json_text import load_json
 
 Role = Literal["beckon_app", "beckon_service"]
@@ -88,11 +90,24 @@ def _build_settings() -> dict[str, str]:
     }
 
 
+#: Settings of transactions that run prepared statements, as SQL. A plan is made while the tables may be empty, and is
+#: kept while they grow: a scan that is cheap over ten rows would otherwise run over a million.
+_PLANNER_SETTINGS = {
+    "plan_cache_mode": "'force_generic_plan'",
+    **dict.fromkeys(("jit", "enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "'off'"),
+}
+
+
 class _Connection(psycopg2.extensions.connection):
-    """A connection that knows whether its session keeps the settings of every transaction, and whose pool it is."""
+    """A connection that knows whether its session keeps the settings of every transaction, whose pool it is, and which
+    statements its session has prepared."""
 
     has_settings = False
     pool_number = 0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.prepared: set[str] = set()
 
 
 class _Cursor(psycopg2.extensions.cursor):
@@ -150,7 +165,8 @@ def _build_bindings(role: Role | None, settings_of_all: Mapping[str, str]) -> di
         settings = {} if has_settings else settings_of_all
         checks = [_build_role_check(role), *([_SESSION_CHECK] if has_settings else [])]
         first = _build_first_statement(role, "''", ", ".join(checks), settings)
-        opening = _build_first_statement(role, f"'{_WORKSPACE}'", ", ".join(checks), settings)
+        planner_settings = _PLANNER_SETTINGS if has_settings else {}
+        opening = _build_first_statement(role, f"'{_WORKSPACE}'", ", ".join(checks), {**settings, **planner_settings})
         bindings[has_settings] = _Binding(
             _build_first_statement(role, "%s", f"{_HAS_MARK}, current_user", settings),
             f"set transaction {_ISOLATION}; {first}",
@@ -218,7 +234,7 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
     ) -> None:
         """Begin a transaction and bind it in the same round trip. `mode` is SQL's transaction mode. `with_first` sends
         both with the first statement, whose errors are then also those of this method; `lock_timeout_ms` is for such a
-        transaction.
+        transaction, and only such a one runs prepared statements.
 
         Raises RoleMismatch if another role would act.
         """
@@ -245,11 +261,13 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
 
     def commit(self) -> None:
         """Commit, unless nothing was sent."""
+        self._state.prepares = False
         if self._take_opening() is None:
             super().commit()
 
     def rollback(self) -> None:
         """Roll back, unless nothing was sent."""
+        self._state.prepares = False
         if self._take_opening() is None:
             super().rollback()
 
@@ -262,6 +280,7 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
     def _open_with(self, opening: tuple[str, int], sql: str, params: Any) -> Any:
         """Begin and bind a transaction with its first statement, in one message."""
         connection = self.connection()
+        self._state.prepares = connection.has_settings
         try:
             return super().execute_sql(self._build_opening(connection, *opening, sql), params)
         except (peewee.ProgrammingError, peewee.DataError) as error:
@@ -310,6 +329,42 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
             if isinstance(unwrap_driver_error(error), ReadOnlySqlTransaction):
                 raise ReadOnlyServer(str(error)) from error
             raise
+
+    def execute_calls(self, calls: Sequence[Call]) -> Any:
+        """Run hand-written statements in one message, prepared where the connection is direct and the transaction began
+        with its first statement; return the cursor of the last. PostgreSQL runs none after one that fails."""
+        opening = getattr(self._state, "opening", None)
+        connection = self.connection()
+        if not connection.has_settings or not (opening or getattr(self._state, "prepares", False)):
+            return self.execute_sql(*join_calls(calls, prepared=False))
+        self._prepare(connection, [statement for statement, _ in calls if isinstance(statement, PreparedStatement)])
+        try:
+            return self.execute_sql(*join_calls(calls, prepared=True))
+        except peewee.OperationalError as error:
+            if not isinstance(unwrap_driver_error(error), InvalidSqlStatementName):
+                raise
+            # Another session: a pooler that reports the process ids of PostgreSQL's own.
+            connection.has_settings = False
+            if opening is None:
+                raise
+        self.rollback()
+        self._state.opening = opening
+        return self.execute_sql(*join_calls(calls, prepared=False))
+
+    def _prepare(self, connection: _Connection, statements: Sequence[PreparedStatement]) -> None:
+        """Prepare the statements that this connection has not prepared yet, in a round trip of its own."""
+        missing = [statement for statement in statements if statement.name not in connection.prepared]
+        if not missing:
+            return
+        # After an error it is not known which exist: preparing is not undone with a transaction.
+        messages = [] if connection.prepared else ["deallocate all"]
+        messages += [statement.prepare_sql for statement in missing]
+        try:
+            super().execute_sql("; ".join(messages))
+        except peewee.PeeweeException:
+            connection.prepared.clear()
+            raise
+        connection.prepared.update(statement.name for statement in missing)
 
     def _run_bound(self, connection: _Connection, run: Callable[[str], Any], sql: str) -> Any:
         try:

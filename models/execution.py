@@ -20,6 +20,7 @@ from models.engine.limits import ALL_CONTACTS
 from models.engine.rows import DueRow
 from models.expressions import acting_workspace, all_of, build_seconds, is_distinct_from, now
 from models.holds import build_held_condition
+from models.prepared import Call, PreparedStatement
 from models.queries import execute, fetch, fetch_first, fetch_values
 from models.selection import Selection
 from models.tables import (
@@ -39,19 +40,33 @@ DUE_COLUMNS = (Execution.id, Execution.queue, Execution.workspace_id)
 DUE_NOW = {"due_at": now(), "notified_at": now()}
 
 # Written by hand: both run for every trigger, and an expression takes 0.2 ms to build, a tenth of a trigger's cost.
-_WAKE_FOR_EVENTS = """
+_WAKE_FOR_EVENTS = PreparedStatement(
+    "wake_for_events",
+    (
+        "json",
+        "boolean",
+    ),
+    """
     update executions e set due_at = beckon_now(), event_at = beckon_now(), rung_at = beckon_now()
     from json_to_recordset(%s::json) as input(contact_id uuid, event text)
     where e.contact_id = input.contact_id and e.wait_event = input.event and e.status = 'waiting'
         and e.waiting_for in ('event', 'follow_up') and (e.test or not %s)
     returning e.id, e.queue, e.workspace_id
-"""
-_FIND_STARTED_WITHIN = """
+""",
+)
+_FIND_STARTED_WITHIN = PreparedStatement(
+    "find_started_within",
+    (
+        "json",
+        "uuid",
+    ),
+    """
     select distinct e.automation_id from executions e
     join json_each_text(%s::json) as input(automation_id, seconds) on input.automation_id::uuid = e.automation_id
     where e.contact_id = %s and not e.test and e.status not in ('skipped', 'cancelled')
         and e.created_at > beckon_now() - make_interval(secs => input.seconds::float8)
-"""
+""",
+)
 
 
 def wake_for_events(events: Sequence[tuple[str, str]], *, tests_only: bool = False) -> list[DueRow]:
@@ -62,7 +77,7 @@ def wake_for_events(events: Sequence[tuple[str, str]], *, tests_only: bool = Fal
     return fetch(DueRow, *build_wake(events, tests_only=tests_only))
 
 
-def build_wake(events: Sequence[tuple[str, str]], *, tests_only: bool = False) -> tuple[str, tuple[Any, ...]]:
+def build_wake(events: Sequence[tuple[str, str]], *, tests_only: bool = False) -> Call:
     """Return the statement of `wake_for_events` with its parameters, for a message of several statements."""
     pairs = [{"contact_id": contact_id, "event": event} for contact_id, event in events]
     return _WAKE_FOR_EVENTS, (dump_storable_json(pairs), tests_only)

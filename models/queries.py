@@ -14,8 +14,9 @@ from typing import Any, TypeVar, cast
 import peewee
 
 from models.database import db
+from models.prepared import Call, PreparedStatement
 
-Statement = peewee.Query | str
+Statement = peewee.Query | PreparedStatement | str
 Parameters = Sequence[Any] | Mapping[str, Any]
 T = TypeVar("T")
 
@@ -25,7 +26,10 @@ def fetch(row_type: type[T], statement: Statement, parameters: Parameters = ()) 
 
     `parameters` belong to hand-written SQL. Raises `TypeError` if the query's columns are not those of `row_type`.
     """
-    cursor = _run(statement, parameters)
+    return _build_rows(row_type, _run(statement, parameters))
+
+
+def _build_rows(row_type: type[T], cursor: Any) -> list[T]:
     names = [column.name for column in cursor.description]
     _check_columns(row_type, names)
     rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
@@ -49,22 +53,17 @@ def fetch_values(statement: Statement, parameters: Parameters = ()) -> list[Any]
     return [row[0] for row in _run(statement, parameters).fetchall()]
 
 
-def fetch_together(row_type: type[T], statements: Sequence[tuple[str, Sequence[Any]]]) -> list[T]:
+def fetch_together(row_type: type[T], calls: Sequence[Call]) -> list[T]:
     """Run hand-written statements of a transaction in one round trip; return the rows of the last, as `fetch` does.
 
     PostgreSQL runs none after one that fails.
     """
-    return fetch(row_type, *_join(statements))
+    return _build_rows(row_type, db.execute_calls(calls))
 
 
-def execute_together(statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+def execute_together(calls: Sequence[Call]) -> None:
     """Run hand-written statements of a transaction in one round trip, as `fetch_together` does."""
-    _run(*_join(statements))
-
-
-def _join(statements: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, list[Any]]:
-    message = "; ".join(statement for statement, _ in statements)
-    return message, [parameter for _, parameters in statements for parameter in parameters]
+    db.execute_calls(calls)
 
 
 def execute(statement: Statement, parameters: Parameters = ()) -> int:
@@ -94,6 +93,8 @@ def call(function: Any, row_type: Any = None) -> peewee.Query:
 def _run(statement: Statement, parameters: Parameters) -> Any:
     if isinstance(statement, str):
         return db.execute_sql(statement, parameters)
+    if isinstance(statement, PreparedStatement):
+        return db.execute_calls([(statement, cast(Sequence[Any], parameters))])
     # The database's context, and not the query's: a query of no model has none.
     return db.execute_sql(*db.get_sql_context().parse(statement))
 

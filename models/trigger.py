@@ -15,6 +15,7 @@ from models import contact_matching, execution
 from models.database import CONNECTION_ERRORS, unwrap_driver_error
 from models.engine.rows import DueRow
 from models.expressions import acting_workspace
+from models.prepared import Call, PreparedStatement
 from models.queries import execute, execute_together, fetch_together
 from models.tables import IdempotencyKey
 from rules.json_text import dump_storable_json
@@ -28,17 +29,28 @@ MAX_WAIT_SECONDS = 5
 
 # Written by hand: one statement takes a whole batch of any size, as JSON. Peewee's insertion of the same rows would
 # send and parse a parameter for each column of each row.
-_RESERVE_KEYS = """
+_RESERVE_KEYS = PreparedStatement(
+    "reserve_keys",
+    (
+        "uuid",
+        "json",
+        "interval",
+    ),
+    """
     insert into idempotency_keys as k (workspace_id, key, body_hash, trigger_id, created_at)
     select %s::uuid, input.key, decode(input.hash, 'hex'), input.trigger_id, beckon_now()
     from json_to_recordset(%s::json) as input(key text, hash text, trigger_id uuid) order by input.key
     on conflict (workspace_id, key) do update
         set body_hash = excluded.body_hash, trigger_id = excluded.trigger_id, created_at = excluded.created_at
         where k.created_at < beckon_now() - %s::interval
-"""
+""",
+)
 # Each key by itself through the primary key, and its trigger likewise, whatever the statistics say. A statement of the
 # same message sees what the one before it inserted.
-_FIND_USES = """
+_FIND_USES = PreparedStatement(
+    "find_key_uses",
+    ("text[]",),
+    """
     select k.key, k.body_hash, k.trigger_id,
         (select t.answer from triggers t where t.id = k.trigger_id offset 0) as answer
     from unnest(%s::text[]) as wanted (key)
@@ -46,22 +58,37 @@ _FIND_USES = """
         select u.key, u.body_hash, u.trigger_id from idempotency_keys u
         where u.workspace_id = acting_workspace() and u.key = wanted.key offset 0
     ) k
-"""
+""",
+)
 _SET_LOCK_TIMEOUT = "select set_config('lock_timeout', %s, true)"
-_INSERT_TRIGGERS = """
+_INSERT_TRIGGERS = PreparedStatement(
+    "insert_triggers",
+    (
+        "uuid",
+        "json",
+    ),
+    """
     insert into triggers (id, workspace_id, type, source, contact_id, payload, test, idempotency_key, answer)
     select id, %s::uuid, type, source, contact_id, payload, test, idempotency_key, answer
     from json_to_recordset(%s::json) as input(id uuid, type text, source text, contact_id uuid, payload jsonb,
         test boolean, idempotency_key text, answer jsonb)
-"""
-_INSERT_EXECUTIONS = """
+""",
+)
+_INSERT_EXECUTIONS = PreparedStatement(
+    "insert_executions",
+    (
+        "uuid",
+        "json",
+    ),
+    """
     insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, contact_id, test,
         queue, stage_since, rung_at, due_at, created_at)
     select id, %s::uuid, automation_id, version_id, version, trigger_id, contact_id, test, queue,
         beckon_now(), beckon_now(), beckon_now(), beckon_now()
     from json_to_recordset(%s::json) as input(id uuid, automation_id uuid, version_id uuid, version integer,
         trigger_id uuid, contact_id uuid, test boolean, queue text)
-"""
+""",
+)
 
 
 class KeyBusy(Exception):
@@ -130,11 +157,11 @@ def reserve_idempotency_keys(
     find_uses = (_FIND_USES, (list(keys),))
     if waits:
         limit, unlimited = ((_SET_LOCK_TIMEOUT, (timeout,)) for timeout in (f"{MAX_WAIT_SECONDS}s", "0"))
-        statements = [limit, reserve, unlimited, find_uses]
+        calls: list[Call] = [limit, reserve, unlimited, find_uses]
     else:
-        statements = [reserve, find_uses]
+        calls = [reserve, find_uses]
     try:
-        rows = {row["key"]: row for row in fetch_together(_UseRow, statements)}
+        rows = {row["key"]: row for row in fetch_together(_UseRow, calls)}
     except CONNECTION_ERRORS as error:
         if isinstance(unwrap_driver_error(error), psycopg2.errors.LockNotAvailable):
             raise KeyBusy from error
@@ -175,12 +202,13 @@ def insert(
     """
     if not triggers:
         return []
-    statements = [(_INSERT_TRIGGERS, (workspace_id, dump_storable_json([vars(accepted) for accepted in triggers])))]
+    rows = dump_storable_json([vars(accepted) for accepted in triggers])
+    calls: list[Call] = [(_INSERT_TRIGGERS, (workspace_id, rows))]
     if executions:
         rows = dump_storable_json([vars(started) for started in executions])
-        statements.append((_INSERT_EXECUTIONS, (workspace_id, rows)))
+        calls.append((_INSERT_EXECUTIONS, (workspace_id, rows)))
     if not events:
-        execute_together(statements)
+        execute_together(calls)
         return []
     note = contact_matching.build_note(sorted({contact_id for contact_id, _ in events}))
-    return fetch_together(DueRow, [*statements, note, execution.build_wake(events)])
+    return fetch_together(DueRow, [*calls, note, execution.build_wake(events)])

@@ -124,3 +124,20 @@ def test_hot_statements_read_a_handful_of_rows(alice: Alice, prepare: Callable[[
     assert "executions" in {scan.relation for scan in claiming}
     assert "executions" in {scan.relation for scan in sweeping}
     assert {str(scan) for scan in (*accepting, *claiming, *sweeping) if scan.rows > MOST_ROWS_READ} == set()
+
+
+def test_plans_that_were_made_over_empty_tables_read_a_handful_of_rows(alice: Alice) -> None:
+    _run_as_owner("analyze")
+    database.db.close_all()
+    database.open_pool(settings.load().database_app_url, "beckon_app", 1)
+    for number in range(2):
+        alice.trigger(contact=CONTACTS[0], idempotency_key=f"first {number}")
+    assert database.db.connection().prepared >= {"reserve_keys", "match_contacts", "insert_contacts"}
+    with database.acting_as(alice.workspace_id):
+        _fill(alice, first=8)
+    with plans.recorded_scans() as scans:
+        for fields in CONTACTS[1:]:
+            alice.trigger(contact=fields, idempotency_key=str(fields))
+
+    assert any(scan.statement.startswith("execute match_contacts") for scan in scans)
+    assert {str(scan) for scan in scans if scan.rows > MOST_ROWS_READ} == set()

@@ -73,7 +73,7 @@ def recorded_scans() -> Iterator[list[Scan]]:
 
 
 def _has_plan(statement: str) -> bool:
-    return statement.split(maxsplit=1)[0].lower() in ("select", "insert", "update", "delete", "with")
+    return statement.split(maxsplit=1)[0].lower() in ("select", "insert", "update", "delete", "with", "execute")
 
 
 def _split(message: str, params: Any) -> Iterator[tuple[str, Any]]:
