@@ -15,6 +15,7 @@ from dashboard import (
     errors,
     gevent_support,
     headers,
+    held_bytes,
     hosts,
     proxies,
     request_log,
@@ -76,6 +77,7 @@ def _build_app(config: Settings) -> flask.Flask:
     proxies.register(app)
     request_log.register(app)
     hosts.register(app)
+    held_bytes.register(app)
     headers.register(app)
     errors.register(app)
     cross_origin.register(app, list_operations())

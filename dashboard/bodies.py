@@ -9,6 +9,7 @@ import flask
 
 from dashboard.errors import ProblemError, invalid_request
 from dashboard.gevent_support import compute
+from dashboard.held_bytes import hold_body
 from rules.bodies import Body, BodyType, ShortText, WholeNumber, check, find_invalid_values, format_name
 from rules.json_text import has_more_values
 from rules.problems import Problem, check_characters
@@ -42,6 +43,8 @@ def read_bytes(limit: int) -> bytes:
     """The raw body. Raises `ProblemError` 413 where it is longer than `limit` bytes, whatever Content-Length says."""
     # A body without a length is silently cut at the limit; one extra byte shows that it was longer.
     flask.request.max_content_length = limit + 1
+    if "caller" not in flask.g:
+        hold_body(limit)
     raw = flask.request.get_data()
     if len(raw) > limit:
         raise ProblemError(413, f"The body is too large. The limit of this path is {limit:,} bytes.")

@@ -14,11 +14,16 @@ from dashboard.access import current_settings
 from dashboard.bodies import LARGE_BODY_LIMIT, read_bytes
 from dashboard.errors import ProblemError, not_found
 from dashboard.inbound.loopback import accepts_sandbox
+from dashboard.proxies import read_client_network
 from dashboard.responses import success
+from ephemeral.rate_limits import RateLimit, try_take
 from models.inbound_event import Event, Token, build_request
 from settings import Settings
 from tasks.intake import webhook_requests
 from tasks.steps.workspace_settings import resolve_workspace_settings
+
+#: Requests per address that fail their signature. Those that pass it are never refused for their rate.
+INVALID_SIGNATURE_LIMIT = RateLimit("invalid-signatures", 50, 500)
 
 
 def read_raw_body() -> bytes:
@@ -27,8 +32,11 @@ def read_raw_body() -> bytes:
 
 
 def invalid_signature() -> ProblemError:
-    """403, and count the request; nothing else of it is recorded."""
+    """403, or 429 beyond the address's limit, and count the request; nothing else of it is recorded."""
     metrics.triggers_total.labels(source="webhook", result="unauthorized").inc()
+    wait = try_take(INVALID_SIGNATURE_LIMIT, read_client_network())
+    if wait:
+        return ProblemError(429, "Too many requests with an invalid signature. Slow down.", retry_after=wait)
     return ProblemError(403, "The signature is invalid.")
 
 
