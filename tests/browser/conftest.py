@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,10 +17,12 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
 from werkzeug.serving import make_server
 
+from models import session, user
 from tests.dashboard.conftest import alice, app, charlie, client, config, workspaces
 from tests.dashboard.producers import PASSWORD, Producer
 from tests.dashboard.test_access import add_person
 from tests.support.script_visits import open_visit, site
+from tests.support.serving import serve
 
 __all__ = ["alice", "app", "charlie", "client", "config", "open_visit", "site", "workspaces"]
 
@@ -33,6 +34,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 DESKTOP = {"width": 1440, "height": 940}
 PHONE = {"width": 390, "height": 844}
+
+BOB = "bob@example.com"
 
 
 def _find_chromium() -> str | None:
@@ -68,13 +71,8 @@ def _buffer_static_files(app: flask.Flask) -> Callable[[dict[str, Any], Any], It
 @pytest.fixture
 def address(app: flask.Flask) -> Iterator[str]:
     """The base URL of the dashboard."""
-    server = make_server("127.0.0.1", 0, _buffer_static_files(app), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
+    with serve(make_server("127.0.0.1", 0, _buffer_static_files(app), threaded=True)) as base_url:
+        yield base_url
 
 
 @dataclass
@@ -103,10 +101,17 @@ class Visitor:
         self.page.goto(self.address + path)
         return self.page
 
+    def start_session(self) -> None:
+        """Give the browser Bob's session, as signing in does."""
+        member, password_hash = user.find_sign_in(BOB)
+        assert member is not None
+        token = session.start(member, password_hash=password_hash)
+        self.page.context.add_cookies([{"name": session.COOKIE, "value": token, "url": self.address}])
+
     def sign_in(self) -> None:
-        """Sign in as Bob."""
+        """Sign in as Bob with the form."""
         self.go("/automations")
-        self.page.get_by_label("E-mail").fill("bob@example.com")
+        self.page.get_by_label("E-mail").fill(BOB)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url("**/automations")
@@ -136,7 +141,7 @@ def visit(chromium: Browser, address: str, alice: Producer, role: str) -> Iterat
         visitor.listen()
         contexts.append(context)
         visitors.append(visitor)
-        visitor.sign_in()
+        visitor.start_session()
         return visitor
 
     yield open_visitor

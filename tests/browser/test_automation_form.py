@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def test_an_automation_is_created_from_a_template_and_validated(visit: Any, alice: Producer) -> None:
-    page = visit().page
+    page = visit().go("/automations")
     page.get_by_role("link", name="New automation").first.click()
     page.get_by_role("link", name="Welcome by e-mail").click()
     problems = page.get_by_role("region", name="No problems")
@@ -35,7 +35,7 @@ def test_an_automation_is_created_from_a_template_and_validated(visit: Any, alic
 
 def test_an_edit_from_the_card_becomes_the_next_version(visit: Any, alice: Producer) -> None:
     automation = alice.create()
-    page = visit().page
+    page = visit().go("/automations")
     page.get_by_role("link", name="Edit Welcome").click()
     text = page.get_by_label("Definition (YAML or JSON)")
     text.fill(text.input_value().replace("Hello there", "Good morning"))

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(120)
 def test_contacts_are_searched_with_the_keyboard_and_opened(visit: Any, alice: Producer) -> None:
     example_executions.create_contact(alice, "Ada", tags=["lead"])
     example_executions.create_contact(alice, "Grace")
-    page = visit().page
+    page = visit().go("/automations")
     page.get_by_role("navigation", name="Main", exact=True).get_by_role("link", name="Contacts").click()
     # Wait for the scripts, which handle the keyboard.
     page.wait_for_url(re.compile(r"/contacts$"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +16,7 @@ from models.queries import count
 from models.tables import TrackingIntake
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_tracking import create_playbook
+from tests.support.serving import serve
 from tests.support.waiting import eventually
 
 #: Sends a request and returns what the page's script can read of the response.
@@ -52,13 +52,8 @@ class ShopHandler(BaseHTTPRequestHandler):
 @pytest.fixture
 def shop_origin() -> Iterator[str]:
     """The origin of a web page that is not the dashboard's."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), ShopHandler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
+    with serve(ThreadingHTTPServer(("127.0.0.1", 0), ShopHandler)) as origin:
+        yield origin
 
 
 @dataclass

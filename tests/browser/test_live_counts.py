@@ -51,7 +51,7 @@ def read_document_id(page: Page) -> str:
 def test_a_tracked_execution_moves_the_card_the_page_and_the_lists(
     visit: Any, alice: Producer, playbook: str, tracking: None
 ) -> None:
-    cards, own = visit().page, visit(PHONE).go(f"/automations/{playbook}")
+    cards, own = visit().go("/automations"), visit(PHONE).go(f"/automations/{playbook}")
     overview, listed = visit().go("/overview"), visit(color_scheme="dark").go("/executions/playbooks")
     card = cards.locator(f"#automation-{playbook}")
     expect(card.locator("[data-count=playbook_executions]")).to_have_text("Executions0")
@@ -77,7 +77,7 @@ def test_a_tracked_execution_moves_the_card_the_page_and_the_lists(
 
 def test_the_counts_of_other_automations_move_too(visit: Any, alice: Producer) -> None:
     automation = alice.create(name="Welcome")
-    card = visit().page.locator(f"#automation-{automation['id']}")
+    card = visit().go("/automations").locator(f"#automation-{automation['id']}")
     expect(card.locator("[data-count=runs]")).to_have_text("Runs0")
     record_runs(alice, automation["id"], clock.now())
     expect(card.locator("[data-count=runs]")).to_have_text("Runs1")

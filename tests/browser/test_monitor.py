@@ -358,7 +358,7 @@ def test_an_unknown_automation_has_no_monitor(visit: Any, charlie: Producer) -> 
 
 
 def test_a_card_opens_the_monitor_without_active_contacts(visit: Any, target: tuple[str, str]) -> None:
-    page = visit().page
+    page = visit().go("/automations")
     page.get_by_role("article", name="Comment follow-up").get_by_role("link", name="Monitor").click()
     page.wait_for_url("**" + build_path(target))
     expect(find_live_status(page)).to_have_text("Live")
@@ -366,7 +366,7 @@ def test_a_card_opens_the_monitor_without_active_contacts(visit: Any, target: tu
 
 
 def test_a_test_trigger_opens_the_monitor(visit: Any, target: tuple[str, str]) -> None:
-    page = visit().page
+    page = visit().go("/automations")
     page.get_by_text("Test Trigger").click()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Start test")).to_be_hidden()

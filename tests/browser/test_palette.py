@@ -67,7 +67,7 @@ def test_an_answer_that_comes_too_late_is_ignored(visit: Any, alice: Producer) -
 def test_shortcuts_move_between_pages_and_rows_and_spare_fields(visit: Any, alice: Producer) -> None:
     for name in ("Ada", "Grace"):
         example_executions.create_contact(alice, name)
-    page = visit().page
+    page = visit().go("/automations")
     page.keyboard.press("g")
     page.keyboard.press("c")
     page.wait_for_url("**/contacts")
@@ -94,7 +94,7 @@ def test_shortcuts_move_between_pages_and_rows_and_spare_fields(visit: Any, alic
 @pytest.mark.slow
 def test_the_magnifier_opens_the_palette_on_a_phone(visit: Any) -> None:
     visitor = visit(PHONE)
-    page = visitor.page
+    page = visitor.go("/automations")
     page.get_by_role("link", name="Find anything").click()
     expect(page.get_by_role("combobox", name="Find anything")).to_be_focused()
     assert not visitor.has_overflow()

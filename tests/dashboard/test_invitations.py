@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -23,6 +22,7 @@ from tasks.operators import invitations as task
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_access import add_person
 from tests.support.engine_fixtures import shared_sandbox
+from tests.support.serving import serve
 
 __all__ = ["shared_sandbox"]
 
@@ -76,12 +76,8 @@ def quoting_provider() -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Quoting) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", quoted
-        server.shutdown()
-        thread.join()
+    with serve(HTTPServer(("127.0.0.1", 0), Quoting)) as url:
+        yield url, quoted
 
 
 def list_audit_entries(producer: Producer) -> list[tuple[str, str]]:

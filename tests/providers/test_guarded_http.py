@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -16,6 +15,7 @@ from providers.base import Account, OutgoingMessage
 from providers.registry import SENDERS
 from rules.errors import ConfigurationError, InvalidRequest, NetworkError
 from sandbox.server import RunningSandbox
+from tests.support.serving import serve
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 LOOPBACK = ("127.0.0.0/8",)
@@ -128,12 +128,9 @@ def test_a_name_with_one_private_address_among_public_ones_is_rejected(monkeypat
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """A receiver on this machine that accepts any Host."""
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    server = Receiver()
+    with serve(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_the_connection_is_made_to_the_address_that_was_checked(

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import hmac
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from providers import mailgun, meta_callbacks, telnyx
 from providers.base import Callback, OutgoingMessage
 from providers.registry import SENDERS, build_sandbox_account
 from sandbox.server import RunningSandbox, run_sandbox
+from tests.support.serving import serve
 
 SEED = base64.b64encode(b"7" * 32).decode()
 PUBLIC = base64.b64encode(Ed25519PrivateKey.from_private_bytes(b"7" * 32).public_key().public_bytes_raw()).decode()
@@ -61,13 +61,8 @@ def serve_webhooks(webhook_log: WebhookLog) -> Iterator[str]:
         def log_message(self, *args: Any) -> None:
             """Disable logging."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), WebhookHandler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(ThreadingHTTPServer(("127.0.0.1", 0), WebhookHandler)) as url:
+        yield url
 
 
 def play(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.serving import serve
 
 #: Whether the extra `otel` is installed.
 IS_INSTALLED = importlib.util.find_spec("opentelemetry") is not None
@@ -88,11 +89,5 @@ def run_collector() -> Iterator[Collector]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     collector = Collector(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serve(server):
         yield collector
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()

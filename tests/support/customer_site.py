@@ -6,7 +6,6 @@ The stand-in serves the built script and the playbooks, and records every report
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import settings
+from tests.support.serving import serve
 
 BUILT = settings.ROOT / "dashboard" / "static" / "browser"
 SITE_KEY = "site-key-of-the-tests"
@@ -188,23 +188,10 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def _serve(handler: type[_Handler]) -> Iterator[str]:
-    server = _Server(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
-
-
-@contextmanager
 def serve_pages(beckon: str, stand_in: StandIn | None = None) -> Iterator[Site]:
     """The site at http://localhost:…, with the script of a copy of Beckon or of the stand-in."""
     site = Site("", beckon, stand_in or StandIn())
-    with _serve(_make_pages(site)) as address:
+    with serve(_Server(("127.0.0.1", 0), _make_pages(site))) as address:
         site.address = address.replace("127.0.0.1", "localhost")
         yield site
 
@@ -213,5 +200,5 @@ def serve_pages(beckon: str, stand_in: StandIn | None = None) -> Iterator[Site]:
 def serve_site() -> Iterator[Site]:
     """The site at http://localhost:…, and the stand-in at http://127.0.0.1:…, which is another origin."""
     stand_in = StandIn()
-    with _serve(_make_beckon(stand_in)) as beckon, serve_pages(beckon, stand_in) as site:
+    with serve(_Server(("127.0.0.1", 0), _make_beckon(stand_in))) as beckon, serve_pages(beckon, stand_in) as site:
         yield site
