@@ -117,6 +117,9 @@ eligibility_total = _counter(
 #: kind: lease (its worker died), notification (it was lost), due (it was due without a notification).
 deliveries_rescued_total = _counter("deliveries_rescued_total", "Executions that a sweep resumed, by kind.", "kind")
 quarantined_total = _counter("quarantined_total", "Executions quarantined after three dead deliveries.", "reason")
+breakers_opened_total = _counter(
+    "breakers_opened_total", "Breakers opened: a provider did not answer a workspace.", "provider"
+)
 cache_requests_total = _counter("cache_requests_total", "Cache requests, by result.", "cache", "result")
 ai_tokens_total = _counter("ai_tokens_total", "Tokens used by generation, by model family.", "model", "direction")
 operator_actions_total = _counter("operator_actions_total", "Operator actions, single and bulk.", "action", "result")
@@ -186,6 +189,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (eligibility_total, (("yes", "none"), ("later", "active_hours"), *product(("no",), RULES))),
     (deliveries_rescued_total, product(("lease", "notification", "due"))),
     (quarantined_total, product(("deliveries",))),
+    (breakers_opened_total, product(PROVIDER_NAMES)),
     (cache_requests_total, product(("workflows", "versions"), ("hit", "miss"))),
     (ai_tokens_total, product(TEXT_PROVIDERS, ("input", "output"))),
     (operator_actions_total, product(

@@ -27,8 +27,9 @@ GAUGES: Mapping[str, Declaration] = {
     "callbacks_oldest_seconds": ((), "How long the oldest unprocessed event has been stored."),
     "tracking_buffered": ((), "Executions of playbooks that are accepted and not yet recorded."),
     "tracking_oldest_seconds": ((), "How long the oldest of them has been stored."),
-    # reason: operator, or configuration (the provider refuses the credentials).
-    "providers_paused": (("provider", "reason"), "Workspaces in which a provider is paused."),
+    # reason: operator, or configuration (the provider refuses the credentials), or timeouts
+    # (it does not answer: its breaker is open).
+    "providers_paused": (("provider", "reason"), "Workspaces in which a provider is paused or does not answer."),
     "queues_paused": (("queue",), "Workspaces in which an operator has paused a queue."),
     "redis_up": ((), "Whether Redis answers."),
     "redis_start_timestamp_seconds": ((), "When Redis was started."),

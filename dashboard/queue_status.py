@@ -218,7 +218,7 @@ def _is_failing(name: str, config: Settings, calls: Calls) -> bool:
 
 def _find_state(call: Caller, config: Settings, missing: list[str], row: PausedRow | None) -> ProviderState:
     if row is not None:
-        return "failing" if row["reason"] == "configuration" else "paused"
+        return "paused" if row["reason"] == "operator" else "failing"
     if not missing:
         return "ready"
     workspace_row = workspace.get(call.workspace_id)

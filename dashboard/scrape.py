@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import product
-from typing import get_args
 
 from cachetools import TTLCache, cached
 from prometheus_client.core import GaugeMetricFamily
@@ -20,8 +19,8 @@ from prometheus_client.registry import Collector
 from dashboard.gauges import build_gauge
 from ephemeral import heartbeats
 from models import periodic_job
+from models.pause import STOP_REASONS
 from models.reports import health, open_work, tracking_intake
-from models.tables.workspaces import PauseReason
 from rules.channels import PROVIDER_NAMES
 from settings import Settings
 from tasks.health import facts
@@ -119,7 +118,7 @@ def _collect_tracking() -> list[GaugeMetricFamily]:
 
 def _collect_pauses() -> list[GaugeMetricFamily]:
     paused = {(row["kind"], row["name"], row["reason"]): row["workspaces"] for row in open_work.count_pauses()}
-    providers = product(PROVIDER_NAMES, get_args(PauseReason))
+    providers = product(PROVIDER_NAMES, STOP_REASONS)
     return [
         build_gauge("providers_paused", *((labels, paused.get(("provider", *labels), 0)) for labels in providers)),
         build_gauge(

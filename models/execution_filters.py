@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import peewee
 
@@ -23,10 +23,9 @@ from rules.stages import IN_FLIGHT, WaitingFor
 _CLOCK_SKEW = timedelta(minutes=10)
 _FINAL_STAGES = ("completed", "failed", "skipped")
 
-#: The values of `waiting_for` here: `provider` stands for every wait for a provider that limits the rate.
-WaitingForFilter = Literal[WaitingFor, "provider"]
-WAITS: tuple[str, ...] = get_args(WaitingForFilter)
-_WAITS_FOR_PROVIDER = ("rate_limit",)
+#: The values of `waiting_for` here: `provider` also stands for the wait for a provider that limits the rate.
+WAITS: tuple[str, ...] = get_args(WaitingFor)
+_WAITS_FOR_PROVIDER = ("provider", "rate_limit")
 #: The value of `provider` and `code` for executions without one.
 NONE = "none"
 
@@ -65,7 +64,7 @@ class ExecutionFilters:
     held_by: str | None = None
     provider: str | None = None
     code: str | None = None
-    waiting_for: WaitingForFilter | None = None
+    waiting_for: WaitingFor | None = None
     ids: Sequence[str] | None = None
     failure: FailureKind | None = None
     stage_until: datetime | None = None

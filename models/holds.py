@@ -1,4 +1,5 @@
-"""Which executions a pause holds: those that wait for its end, or for new credentials of its provider.
+"""Which executions a pause holds: those that wait for its end, for new credentials of its provider, or for an
+answer of it.
 
 A pause is named `<kind>:<name>`, such as `provider:telnyx` or `queue:sending`.
 """
@@ -18,13 +19,14 @@ def build_held_condition(pause: str) -> peewee.Expression:
     kind, _, name = pause.partition(":")
     if kind == "queue":
         return _build_waiting("pause") & (Execution.queue == name)
+    unanswered = _build_waiting("provider") & (Execution.provider == name)
     is_waiting = _build_waiting("pause", "configuration")
     if name in TEXT_PROVIDERS:
-        return is_waiting & (Execution.queue == "generation")
+        return unanswered | is_waiting & (Execution.queue == "generation")
     message = Message.select(Message.id).where(
         Message.execution_id == Execution.id, Message.status == "pending", Message.provider == name
     )
-    return is_waiting & peewee.fn.exists(message)
+    return unanswered | is_waiting & peewee.fn.exists(message)
 
 
 def _build_waiting(*reasons: str) -> peewee.Expression:

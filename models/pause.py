@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from peewee import SQL, fn
 
-from models import execution
-from models.engine.rows import DueRow, PauseRow, parse_pauses
+from models import breaker, execution
+from models.breaker import OpenBreakerRow
+from models.engine.rows import BreakerRow, DueRow, PauseRow, parse_breakers, parse_pauses
 from models.errors import NotFound
 from models.expressions import now
 from models.ids import new_id
 from models.queries import execute, fetch, fetch_first
 from models.selection import select_all, select_of_automation, select_of_queue
-from models.tables import Automation, Execution, Pause
+from models.tables import Automation, Execution, Pause, ProviderBreaker
 from models.tables.workspaces import PauseKind, PauseReason
+
+#: Why something does not run: the reasons of pauses, and `timeouts` of a provider whose breaker is open.
+StopReason = PauseReason | Literal["timeouts"]
+STOP_REASONS: tuple[StopReason, ...] = (*get_args(PauseReason), "timeouts")
 
 
 class PausedRow(TypedDict):
-    """A pause for display."""
+    """A pause for display, or an open breaker, whose probe is at `retry_at`."""
 
     kind: PauseKind
     name: str
-    reason: PauseReason
+    reason: StopReason
     message: str
     retry_at: datetime | None
     created_at: datetime
@@ -32,15 +37,17 @@ class PausedRow(TypedDict):
 
 
 class ExecutionPauses(TypedDict):
-    """The pauses that may hold an execution: of its automation, and of its workspace's queues and providers."""
+    """What may hold an execution: pauses of its automation, of its workspace's queues and providers, and breakers."""
 
     automation_paused: bool
     pauses: list[PauseRow]
+    breakers: list[BreakerRow]
 
 
 class _UnparsedPauses(TypedDict):
     automation_paused: bool
     pauses: list[dict[str, Any]]
+    breakers: list[dict[str, Any]]
 
 
 class CredentialPauseRow(TypedDict):
@@ -80,15 +87,15 @@ def start(
 
 
 def resume(kind: str, name: str, workspace_id: str) -> list[DueRow]:
-    """End a pause of an operator or the system; return the executions that continue."""
+    """End a pause of an operator or the system, or an open breaker; return the executions that continue."""
     if kind == "automation":
         execute(Automation.update(paused_at=None).where(Automation.workspace_id == workspace_id, Automation.id == name))
         return execution.resume_paused(select_of_automation(name))
     execute(Pause.delete().where(Pause.kind == kind, Pause.name == name, Pause.workspace_id == workspace_id))
     if kind == "queue":
         return execution.resume_paused(select_of_queue(name))
-    # An execution's row does not name the provider it waits for; the others check again and continue to wait.
-    return execution.resume_paused(select_all())
+    # A paused execution's row does not name the provider it waits for; the others check again and continue to wait.
+    return breaker.close(workspace_id, name) + execution.resume_paused(select_all())
 
 
 def resume_after_credentials(name: str, workspace_id: str) -> list[DueRow]:
@@ -105,13 +112,13 @@ def resume_after_credentials(name: str, workspace_id: str) -> list[DueRow]:
 
 
 def start_trial(provider: str, workspace_id: str) -> list[DueRow] | None:
-    """Let one execution try a provider that is paused for refused credentials; return it, to notify.
+    """Let one execution try a provider that refused its credentials or does not answer; return it, to notify.
 
-    The list is empty where none waits: the next call of the provider is the trial. None where it is not paused so.
+    The list is empty where none waits: the next call of the provider is the trial. None where neither is so.
     """
     paused = (Pause.kind == "provider") & (Pause.name == provider) & (Pause.reason == "configuration")
     if not execute(Pause.update(retry_at=now()).where(paused, Pause.workspace_id == workspace_id)):
-        return None
+        return breaker.request_probe(workspace_id, provider)
     return execution.resume_longest_misconfigured(provider)
 
 
@@ -128,15 +135,33 @@ def fetch_for_execution(execution_id: str) -> ExecutionPauses | None:
             SQL("'[]'"),
         )
     ).where(Pause.workspace_id == Execution.workspace_id)  # fmt: skip
+    breakers = ProviderBreaker.select(
+        fn.coalesce(
+            fn.jsonb_agg(
+                fn.jsonb_build_object(
+                    "provider", ProviderBreaker.provider, "opened_at", ProviderBreaker.opened_at,
+                    "probe_at", ProviderBreaker.probe_at, "probed_by", ProviderBreaker.probed_by,
+                )
+            ),
+            SQL("'[]'"),
+        )
+    ).where(ProviderBreaker.workspace_id == Execution.workspace_id)  # fmt: skip
     query = (
-        Execution.select(Automation.paused_at.is_null(False).alias("automation_paused"), pauses.alias("pauses"))
+        Execution.select(
+            Automation.paused_at.is_null(False).alias("automation_paused"), pauses.alias("pauses"),
+            breakers.alias("breakers"),
+        )
         .join(Automation, on=Automation.id == Execution.automation_id)
         .where(Execution.id == execution_id)
-    )
+    )  # fmt: skip
     row = fetch_first(_UnparsedPauses, query)
     if row is None:
         return None
-    return {"automation_paused": row["automation_paused"], "pauses": parse_pauses(row["pauses"])}
+    return {
+        "automation_paused": row["automation_paused"],
+        "pauses": parse_pauses(row["pauses"]),
+        "breakers": parse_breakers(row["breakers"]),
+    }
 
 
 def list_credential_pauses() -> list[CredentialPauseRow]:
@@ -146,9 +171,25 @@ def list_credential_pauses() -> list[CredentialPauseRow]:
 
 
 def list_all(workspace_id: str) -> list[PausedRow]:
-    """Return a workspace's pauses, oldest first."""
+    """Return a workspace's pauses and the open breakers of providers that are not paused, oldest first."""
     query = Pause.select(
         Pause.kind, Pause.name, Pause.reason, Pause.message, Pause.retry_at, Pause.created_at, Pause.draining,
         Pause.actor_name,
     )  # fmt: skip
-    return fetch(PausedRow, query.where(Pause.workspace_id == workspace_id).order_by(Pause.created_at))
+    pauses = fetch(PausedRow, query.where(Pause.workspace_id == workspace_id))
+    paused = {row["name"] for row in pauses if row["kind"] == "provider"}
+    breakers = [_describe(row) for row in breaker.list_open(workspace_id) if row["provider"] not in paused]
+    return sorted(pauses + breakers, key=lambda row: row["created_at"])
+
+
+def _describe(row: OpenBreakerRow) -> PausedRow:
+    return {
+        "kind": "provider",
+        "name": row["provider"],
+        "reason": "timeouts",
+        "message": f"{row['timeouts']:,} calls in a row got no answer in time.",
+        "retry_at": row["probe_at"],
+        "created_at": row["opened_at"],
+        "draining": False,
+        "actor_name": None,
+    }

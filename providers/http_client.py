@@ -29,7 +29,7 @@ from typing import Any, cast
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NameResolutionError, SSLError
+from urllib3.exceptions import HTTPError, LocationParseError, NameResolutionError, NewConnectionError, SSLError
 from urllib3.util import parse_url
 
 from providers import deadline
@@ -258,21 +258,28 @@ def _translate_error(call: Call, error: Exception) -> ExecutionError:
     # A rejected certificate is both a ValueError and an OSError.
     if not _request_state.started and isinstance(error, ValueError) and not isinstance(error, OSError):
         return _build_malformed_error(call)
+    timed_out = _is_timeout(error)
     if not _request_state.written:
         return NetworkError(
             f"{call.label} could not be reached ({_describe_error(error)}); nothing was sent. It will be "
-            "retried automatically; if this persists, check this machine's network and the URL in Settings."
+            "retried automatically; if this persists, check this machine's network and the URL in Settings.",
+            timed_out=timed_out,
         )
-    timed_out = isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError))
     timed_out = timed_out or (_request_state.response_deadline is not None and _request_state.response_deadline.expired)
     description = (
         f"did not respond within {call.read_seconds:g} s" if timed_out else "closed the connection before responding"
     )
     if call.effect:
-        return build_unknown_outcome(call.label, description)
+        return build_unknown_outcome(call.label, description, timed_out=timed_out)
     if timed_out:
-        return ProviderTimeout(f"{call.label} {description}. It will be retried automatically.")
+        return ProviderTimeout(f"{call.label} {description}. It will be retried automatically.", timed_out=True)
     return NetworkError(f"{call.label} {description}. It will be retried automatically.")
+
+
+def _is_timeout(error: Exception) -> bool:
+    """Whether time ran out; a refused connection and an unknown host are time-outs to urllib3 alone."""
+    is_timeout = isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError))
+    return is_timeout and not isinstance(error, NewConnectionError)
 
 
 def _build_malformed_error(call: Call) -> ConfigurationError:
@@ -282,7 +289,7 @@ def _build_malformed_error(call: Call) -> ConfigurationError:
 def _describe_error(error: Exception) -> str:
     if isinstance(error, NameResolutionError):
         return "the host name did not resolve"
-    if isinstance(error, ConnectTimeoutError):
+    if _is_timeout(error):
         return "the connection timed out"
     if isinstance(error, (SSLError, ssl.SSLError)):
         return "the TLS handshake or the certificate check failed"

@@ -39,12 +39,15 @@ class Response:
         return parsed if isinstance(parsed, dict) and not self.truncated else {}
 
 
-def build_unknown_outcome(label: str, description: str, code: str | None = None) -> UnknownOutcome:
+def build_unknown_outcome(
+    label: str, description: str, code: str | None = None, *, timed_out: bool = False
+) -> UnknownOutcome:
     """Build the error for a send that may have been accepted."""
     return UnknownOutcome(
         f"{label} {description} after the request was written: the message may have been sent. "
         "Check its log, then mark the message as sent, send it again, or discard it.",
         provider_code=code,
+        timed_out=timed_out,
     )
 
 

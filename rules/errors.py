@@ -55,6 +55,7 @@ class ExecutionError(Exception):
         provider_code: str | None = None,
         retry_after: float | None = None,
         suppress_channel: bool = False,
+        timed_out: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -62,6 +63,8 @@ class ExecutionError(Exception):
         #: Seconds that the provider asks us to wait, if any.
         self.retry_after = retry_after
         self.suppress_channel = suppress_channel
+        #: Whether the provider let the time of the call pass without an answer.
+        self.timed_out = timed_out
 
 
 class RetryableError(ExecutionError):

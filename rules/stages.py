@@ -26,7 +26,7 @@ Status = Literal["pending", "running", "waiting", "succeeded", "failed", "skippe
 #: The queue of an execution's next outside call; `executions` where there is none.
 Queue = Literal["executions", "generation", "sending"]
 WaitingFor = Literal[
-    "time", "window", "event", "follow_up", "retry", "rate_limit", "review", "pause", "configuration"
+    "time", "window", "event", "follow_up", "retry", "rate_limit", "provider", "review", "pause", "configuration"
 ]  # fmt: skip
 StepStatus = Literal["pending", "running", "succeeded", "failed", "skipped"]
 MessageStatus = Literal[

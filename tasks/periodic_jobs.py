@@ -13,7 +13,7 @@ import structlog
 
 import metrics
 from ephemeral.connection import ERRORS as REDIS_ERRORS
-from models import execution, inbound_event, lateness, message, operation, pause, tracking_intake
+from models import breaker, execution, inbound_event, lateness, message, operation, pause, tracking_intake
 from models.checks import analytics_tallies, retention, rollups
 from models.database import acting_as, transaction
 from models.engine import runs
@@ -160,6 +160,15 @@ def end_resolved_pauses(settings: Settings) -> Counts:
     return {"ended": ended, "late": len(late)}
 
 
+def wake_after_timeouts(settings: Settings) -> Counts:
+    """Let one execution probe each provider that does not answer, and continue what waited for one that answers."""
+    with transaction():
+        probing = breaker.wake_probes()
+        answered = breaker.wake_answered(BATCH_SIZE)
+    notify_rows([*probing, *answered])
+    return {"probing": len(probing), "continued": len(answered)}
+
+
 def _has_new_credentials(settings: Settings, provider: str, workspace_id: str, refused_fingerprint: str) -> bool:
     settings = resolve_model_settings(settings, workspace_id).settings
     if fingerprint(settings, provider, workspace_id) == refused_fingerprint:
@@ -204,6 +213,7 @@ PERIODIC_JOBS = (
     PeriodicJob("schedules", 1.0, start_due_schedules),
     PeriodicJob("runs", 5.0, count_due_runs),
     PeriodicJob("pauses", 10.0, end_resolved_pauses),
+    PeriodicJob("breakers", 1.0, wake_after_timeouts),
     PeriodicJob("retry", 300.0, enqueue_overdue_retries),
     PeriodicJob("rollups", 30.0, update_rollups),
     PeriodicJob("analytics", 10.0, add_analytics_changes),

@@ -83,7 +83,7 @@ def build_changes(
     """The changes, newest first. Pauses that Beckon started itself are not in the audit log."""
     changes = [_build_change(row, automation_names) for row in rows]
     changes += _build_deployments(deployments)
-    changes += [_build_automatic_pause(row) for row in pauses if row["reason"] == "configuration"]
+    changes += [_build_automatic_pause(row) for row in pauses if row["reason"] != "operator"]
     return sorted(changes, key=lambda change: change.at, reverse=True)
 
 
@@ -129,4 +129,6 @@ def _name_object(row: ChangeRow, automation_names: Mapping[str, str]) -> str:
 
 def _build_automatic_pause(row: Mapping[str, Any]) -> Change:
     name = labels.PROVIDERS.get(row["name"], row["name"])
+    if row["reason"] == "timeouts":
+        return Change("breaker", "bad", f"{name} stopped", "Automatic, it does not answer", row["created_at"])
     return Change("breaker", "bad", f"{name} paused", "Automatic, its credentials were refused", row["created_at"])

@@ -224,6 +224,9 @@ def _describe_waiting(execution: Mapping[str, Any], now: datetime) -> str:
         return "Waiting for approval"
     if waiting_for == "configuration":
         return f"Waiting for credentials{_format_time(', next attempt', at, now)}"
+    if waiting_for == "provider":
+        name = PROVIDERS.get(execution["provider"] or "", "The provider")
+        return f"{name} does not answer{_format_time(', next attempt', at, now)}"
     if waiting_for == "event":
         event = "a reply" if execution["wait_event"] == REPLIED else execution["wait_event"]
         return f"Waiting for {event}{_format_time(', times out', at, now)}"

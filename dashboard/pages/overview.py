@@ -111,7 +111,7 @@ def _load_changes(call: Caller, bar: dict[str, Any], now: datetime) -> list[Chan
 
 def _find_outage(call: Caller, bar: dict[str, Any], since: datetime) -> tuple[datetime, str] | None:
     """The newest provider that stopped in the window and has not returned."""
-    stopped = [row for row in bar["pauses"] if row["reason"] == "configuration" and row["created_at"] >= since]
+    stopped = [row for row in bar["pauses"] if row["reason"] != "operator" and row["created_at"] >= since]
     if not stopped:
         return None
     row = max(stopped, key=lambda pause: pause["created_at"])

@@ -137,7 +137,10 @@ select c.*, beckon_now() as claimed_at,
         where su.workspace_id = c.workspace_id and su.contact_id = c.contact_id) as suppressed,
     (select jsonb_agg(jsonb_build_object('kind', p.kind, 'name', p.name, 'reason', p.reason, 'retry_at', p.retry_at,
             'draining', p.draining))
-        from pauses p where p.workspace_id = c.workspace_id) as pauses
+        from pauses p where p.workspace_id = c.workspace_id) as pauses,
+    (select jsonb_agg(jsonb_build_object('provider', b.provider, 'opened_at', b.opened_at, 'probe_at', b.probe_at,
+            'probed_by', b.probed_by))
+        from provider_breakers b where b.workspace_id = c.workspace_id) as breakers
 from claimed c
 -- OFFSET 0 keeps the look-up apart: a planner that believes triggers to be empty would start with all of them.
 join lateral (select type, payload from triggers where id = c.trigger_id offset 0) t on true

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, TypedDict, cast
 
-from models.tables import Execution, Message, Pause, StageHistory, Step, Table
+from models.tables import Execution, Message, Pause, ProviderBreaker, StageHistory, Step, Table
 from models.tables.fields import TimeField
 from models.tables.workspaces import PauseKind, PauseReason
 from rules.actions import RunKind
@@ -137,8 +137,17 @@ class PauseRow(TypedDict):
     draining: bool
 
 
+class BreakerRow(TypedDict):
+    """The circuit breaker of a provider that timed out in the execution's workspace, as the claim reads it."""
+
+    provider: str
+    opened_at: datetime | None
+    probe_at: datetime | None
+    probed_by: str | None
+
+
 class ClaimedRow(ExecutionState):
-    """What a claim returns: the execution with its automation, contact, pauses, steps and messages."""
+    """What a claim returns: the execution with its automation, contact, pauses, breakers, steps and messages."""
 
     id: str
     workspace_id: str
@@ -170,6 +179,7 @@ class ClaimedRow(ExecutionState):
     messages: list[MessageRow]
     suppressed: list[str]
     pauses: list[PauseRow]
+    breakers: list[BreakerRow]
 
 
 #: The table of each row.
@@ -179,6 +189,7 @@ TABLES: dict[type, type[Table]] = {
     MessageRow: Message,
     StageMove: StageHistory,
     PauseRow: Pause,
+    BreakerRow: ProviderBreaker,
 }
 
 
@@ -190,7 +201,7 @@ def list_columns(row_type: type) -> dict[str, str]:
 
 
 def parse_claimed_row(row: Mapping[str, Any]) -> ClaimedRow:
-    """Return the row of a claim with times parsed in its steps, messages and pauses, and with empty lists for nulls."""
+    """Return the row of a claim with the times of its lists parsed, and with empty lists for nulls."""
     return cast(
         ClaimedRow,
         {
@@ -198,6 +209,7 @@ def parse_claimed_row(row: Mapping[str, Any]) -> ClaimedRow:
             "steps": _parse_rows(row["steps"] or (), StepRow),
             "messages": _parse_rows(row["messages"] or (), MessageRow),
             "pauses": parse_pauses(row["pauses"] or ()),
+            "breakers": parse_breakers(row["breakers"] or ()),
             "suppressed": row["suppressed"] or [],
         },
     )
@@ -206,6 +218,11 @@ def parse_claimed_row(row: Mapping[str, Any]) -> ClaimedRow:
 def parse_pauses(rows: Iterable[dict[str, Any]]) -> list[PauseRow]:
     """Return pauses that were read as JSON, with their times parsed."""
     return _parse_rows(rows, PauseRow)
+
+
+def parse_breakers(rows: Iterable[dict[str, Any]]) -> list[BreakerRow]:
+    """Return breakers that were read as JSON, with their times parsed."""
+    return _parse_rows(rows, BreakerRow)
 
 
 def _parse_rows(rows: Iterable[dict[str, Any]], row_type: type) -> list[Any]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypedDict, cast
 
 import peewee
-from peewee import JOIN, SQL, fn
+from peewee import JOIN, SQL, Case, fn
 
 from models.database import acting_as, snapshot
 from models.execution import is_retry_queued
@@ -21,6 +21,7 @@ from models.tables import (
     Execution,
     Message,
     MessageLink,
+    ProviderBreaker,
     StageHistory,
     Step,
     Trigger,
@@ -234,7 +235,8 @@ def _select_rows() -> Any:
             Execution.contact_id, fn.coalesce(full_name, *addresses).alias("contact_name"), Execution.status,
             Execution.stage, Execution.stage_since, Execution.test, is_demo.alias("demo"),
             Execution.attempt, Execution.error_class,
-            Execution.error_message, Execution.error_code, Execution.next_retry_at, Execution.due_at,
+            Execution.error_message, Execution.error_code, Execution.next_retry_at,
+            _build_due_at().alias("due_at"),
             Execution.provider, is_retry_queued().alias("retry_queued"), Execution.waiting_for, Execution.wait_event,
             Execution.skipped_rule, Execution.skipped_detail, Execution.round, Execution.follow_up_count,
             Execution.follow_up_ended_because,
@@ -248,6 +250,14 @@ def _select_rows() -> Any:
         .join(WorkflowVersion, JOIN.LEFT_OUTER, on=WorkflowVersion.id == Execution.version_id)
         .switch(Execution)
     )  # fmt: skip
+
+
+def _build_due_at() -> Any:
+    """Build when a waiting execution continues: one that waits for a provider's answer, with the next probe."""
+    probe = ProviderBreaker.select(ProviderBreaker.probe_at).where(
+        ProviderBreaker.workspace_id == Execution.workspace_id, ProviderBreaker.provider == Execution.provider
+    )
+    return Case(None, [(Execution.waiting_for == "provider", fn.coalesce(probe, Execution.due_at))], Execution.due_at)
 
 
 def _search_rows(filters: ExecutionFilters, limit: int, before: str | None) -> list[_Row]:

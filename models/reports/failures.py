@@ -168,7 +168,8 @@ def list_groups(workspace_id: str, filters: ExecutionFilters) -> list[FailureGro
     with acting_as(workspace_id):
         rows = fetch(_GroupRow, query)
         messages = _fetch_messages([row["sample_id"] for row in rows if row["sample_id"]])
-        refusals = {paused["name"]: paused["message"] for paused in pause.list_all(workspace_id)}
+        paused = [row for row in pause.list_all(workspace_id) if row["reason"] != "timeouts"]
+        refusals = {row["name"]: row["message"] for row in paused}
     return [FailureGroup(**row, message=_find_message(row, messages, refusals)) for row in rows]
 
 

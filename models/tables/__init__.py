@@ -41,6 +41,7 @@ from models.tables.workspaces import (
     Operation,
     OperationExecution,
     Pause,
+    ProviderBreaker,
     SiteKey,
     Workspace,
 )
@@ -51,7 +52,8 @@ __all__ = [
     "Conversation", "Deployment", "Execution", "IdempotencyKey", "InboundEvent", "Invitation", "LatenessSample",
     "Leadership", "LimitCount", "LimitReservation", "Membership", "Message", "MessageLink", "MessageResponse",
     "ModelSettings",
-    "Operation", "OperationExecution", "PasswordReset", "Pause", "PeriodicJob", "PrivateReply", "ReceivedMessage",
+    "Operation", "OperationExecution", "PasswordReset", "Pause", "PeriodicJob", "PrivateReply", "ProviderBreaker",
+    "ReceivedMessage",
     "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory", "StageTally", "Step", "Suppression", "Table",
     "TallyProgress", "TestRun", "TrackedExecutionId", "TrackingIntake", "Trigger", "User", "WebhookToken",
     "WorkflowExecution", "WorkflowVersion", "Workspace",
@@ -60,7 +62,8 @@ __all__ = [
 #: Every table, each after the tables that it refers to.
 TABLES: tuple[type[Table], ...] = (
     Workspace, ModelSettings, ChannelCredential, ApiKey, SiteKey, AuditEntry, Operation, OperationExecution, Pause,
-    User, Membership, Session, Invitation, PasswordReset, Contact, Account, Conversation, ReceivedMessage, ContactTask,
+    ProviderBreaker, User, Membership, Session, Invitation, PasswordReset, Contact, Account, Conversation,
+    ReceivedMessage, ContactTask,
     Suppression, TestRun, Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey, Execution, Step,
     Message, MessageLink, StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun,
     RunWindow, StageTally, TallyProgress, LatenessSample, AnalyticsChange, AnalyticsTally, MessageResponse,

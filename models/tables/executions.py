@@ -145,6 +145,10 @@ class Execution(Table):
                 "executions_awaiting_event on executions (contact_id, wait_event)",
                 where="status = 'waiting' and wait_event is not null",
             ),
+            index(
+                "executions_awaiting_provider on executions (workspace_id, provider, id)",
+                where="status = 'waiting' and waiting_for = 'provider'",
+            ),
             index("executions_contact on executions (contact_id, id desc)"),
             index(
                 "executions_errors on executions (workspace_id, error_class, id desc)",

@@ -208,3 +208,23 @@ class Pause(Table):
     class Meta:
         table_name = "pauses"
         constraints = (SQL("unique (workspace_id, kind, name)"),)
+
+
+class ProviderBreaker(Table):
+    """The circuit breaker of a provider in a workspace, from the first time-out to the next answer."""
+
+    workspace_id = reference(Workspace)
+    provider = TextField()
+    timeouts = IntegerField()
+    opened_at = TimeField(null=True)
+    probe_at = TimeField(null=True)
+    probed_by = IdField(null=True)
+
+    class Meta:
+        table_name = "provider_breakers"
+        primary_key = CompositeKey("workspace_id", "provider")
+        constraints = (
+            Check("timeouts > 0", "provider_breakers_timeouts_check"),
+            Check("(opened_at is null) = (probe_at is null)", "open_has_a_probe"),
+            Check("probed_by is null or opened_at is not null", "only_open_is_probed"),
+        )

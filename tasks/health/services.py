@@ -174,6 +174,10 @@ def _build_paused(service: str, provider: str, row: PausedRow, facts: ProviderFa
         )  # fmt: skip
         return _part(service, provider, "paused", detail, figure=f"Paused by {row['actor_name'] or 'an operator'}",
                      since=row["created_at"], problems=(problem,))  # fmt: skip
+    if row["reason"] == "timeouts":
+        problem = _describe_unanswered(service, provider, row, waiting)
+        return _part(service, provider, "failing", detail, figure="Does not answer", since=row["created_at"],
+                     problems=(problem,))  # fmt: skip
     problem = Problem(
         f"provider_refused:{provider}", service, "critical", f"{label} is paused: its configuration was refused",
         f"{row['message']} {_describe_waiting(waiting)}; an execution fails after 24 hours.",
@@ -186,6 +190,20 @@ def _build_paused(service: str, provider: str, row: PausedRow, facts: ProviderFa
     )  # fmt: skip
     return _part(service, provider, "failing", detail, figure="Paused for configuration", since=row["created_at"],
                  problems=(problem,))  # fmt: skip
+
+
+def _describe_unanswered(service: str, provider: str, row: PausedRow, waiting: int) -> Problem:
+    label, held_by = PROVIDERS[provider].label, f"provider:{provider}"
+    return Problem(
+        f"provider_unanswered:{provider}", service, "critical", f"{label} does not answer",
+        f"{row['message']} {_describe_waiting(waiting)}, and no attempt is counted.",
+        "Check the provider's status page. Every 30 seconds one message tries; an answer continues the others.",
+        row["created_at"],
+        (
+            Action(f"Try {label} now", f"/pauses/provider/{provider}/try", "post", primary=True),
+            *_view_waiting(held_by, waiting), *_open_portal(provider),
+        ),
+    )  # fmt: skip
 
 
 def _view_waiting(held_by: str, count: int) -> tuple[Action, ...]:

@@ -186,15 +186,15 @@ def set_pause(
 
 @count_action("resume")
 def try_provider(provider: str, workspace_id: str, actor: AuditActor) -> str | None:
-    """Let one execution try a provider that is paused for refused credentials; return its id, or None where none waits.
+    """Let one execution try a provider that refused its credentials or does not answer; return its id, or None where
+    none waits.
 
-    Once the provider accepts a call the pause ends and the others continue. Raises `Conflict` where it is not paused
-    so.
+    Once the provider accepts a call the others continue. Raises `Conflict` where neither is so.
     """
     with acting_as(workspace_id):
         rows = pause.start_trial(provider, workspace_id)
         if rows is None:
-            raise Conflict("Only a provider that is paused for refused credentials can be tried.")
+            raise Conflict("Only a provider that is paused for refused credentials or does not answer can be tried.")
         notify_after_commit(rows)
         audit.record(workspace_id, actor, "provider.tried", "provider", provider)
     return rows[0]["id"] if rows else None

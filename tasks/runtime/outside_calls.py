@@ -14,6 +14,7 @@ from models.engine.rows import MessageRow
 from rules.definition import Step
 from rules.errors import ExecutionError, UnknownOutcome
 from tasks.runtime import message_rows, moves, spans, step_rows
+from tasks.runtime.breakers import record_call_result
 from tasks.runtime.claimed_execution import ClaimedExecution
 
 
@@ -27,7 +28,10 @@ def track_call(claimed: ClaimedExecution, kind: str, provider: str) -> Iterator[
     except ExecutionError as error:
         outcome = "retryable" if error.retryable else "permanent"
         outcome = "unknown" if isinstance(error, UnknownOutcome) else outcome
+        record_call_result(claimed, provider, error)
         raise
+    else:
+        record_call_result(claimed, provider, None)
     finally:
         claimed.call = None
         elapsed = time.monotonic() - began

@@ -11,6 +11,7 @@ from rules.definition import Step
 from rules.errors import RateLimited, RetryableError
 from rules.retries import MAX_SLEEP_SECONDS
 from tasks.runtime import step_rows
+from tasks.runtime.breakers import rest_if_breaker_open
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine
 from tasks.runtime.outside_calls import track_call
@@ -36,6 +37,8 @@ def check_follow(engine: Engine, claimed: ClaimedExecution, step: Step) -> Conti
         claimed.settings, PROVIDER, claimed.row["workspace_id"], test=claimed.test, demo=claimed.row["demo"],
         own=sender.secrets,
     )  # fmt: skip
+    if rest_if_breaker_open(claimed, PROVIDER):
+        return False
     step_rows.begin(claimed, step)
     # Earlier sends of this claim are recorded before another call takes its time.
     yield from engine.record_intent(claimed)

@@ -14,6 +14,7 @@ from rules.definition import Step
 from rules.errors import Blocked, ExecutionError, InvalidRequest
 from rules.templating import render
 from tasks.runtime import moves, step_rows
+from tasks.runtime.breakers import rest_if_breaker_open
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine
 from tasks.runtime.outside_calls import track_call
@@ -44,6 +45,8 @@ def generate(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuat
             demo=claimed.row["demo"],
         )
     )
+    if rest_if_breaker_open(claimed, model_choice.provider):
+        return False
     step_rows.begin(claimed, step)
     moves.enter(claimed, "generating")
     yield from engine.record_intent(claimed)

@@ -41,6 +41,7 @@ def rest_if_paused_since(claimed: ClaimedExecution, queue: str) -> bool:
         return False
     if current is not None:
         claimed.row["automation_paused"], claimed.row["pauses"] = current["automation_paused"], current["pauses"]
+        claimed.row["breakers"] = current["breakers"]
     return rest_if_paused(claimed, queue, is_running=True)
 
 

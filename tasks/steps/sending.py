@@ -18,6 +18,7 @@ from rules.eligibility import Skip, check_reachability
 from rules.errors import RateLimited, UnknownOutcome, WindowClosed
 from rules.templating import render
 from tasks.runtime import message_rows, moves, step_rows
+from tasks.runtime.breakers import rest_if_breaker_open
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine
 from tasks.runtime.outside_calls import track_call
@@ -59,6 +60,8 @@ def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[
     stop_reason = find_stop_reason(claimed) if claimed.round > FIRST_ROUND else None
     if stop_reason is not None:
         return _skip(claimed, step, stop_reason)
+    if _rest_if_unanswered(claimed, step, message["provider"]):
+        return False
     step_rows.begin(claimed, step)
     if is_to_contact(step) and claimed.stage != "sending":
         moves.enter(claimed, "ready_to_send")
@@ -97,6 +100,14 @@ def _wait_for_send_time(claimed: ClaimedExecution, message: MessageRow) -> bool:
     moves.enter(claimed, "ready_to_send")
     moves.wait(claimed, "time", at)
     return True
+
+
+def _rest_if_unanswered(claimed: ClaimedExecution, step: Step, provider: str) -> bool:
+    """Wait, ready to send, while the provider does not answer; return whether it waits."""
+    is_resting = rest_if_breaker_open(claimed, provider)
+    if is_resting and is_to_contact(step):
+        moves.enter(claimed, "ready_to_send")
+    return is_resting
 
 
 def _load_sender(engine: Engine, claimed: ClaimedExecution, step: Step) -> Sender | None:

@@ -133,3 +133,13 @@ def _insert(producer: Producer, table: str, row: dict[str, Any]) -> None:
     with acting_as(producer.workspace_id):
         columns, placeholders = ", ".join(row), ", ".join(["%s"] * len(row))
         execute(f"insert into {table} ({columns}) values ({placeholders})", list(row.values()))
+
+
+def open_breaker(producer: Producer, provider: str) -> None:
+    """Open the breaker of a provider that does not answer."""
+    with acting_as(producer.workspace_id):
+        execute(
+            "insert into provider_breakers (workspace_id, provider, timeouts, opened_at, probe_at) values "
+            "(%s, %s, 5, beckon_now(), beckon_now() + interval '30 seconds')",
+            (producer.workspace_id, provider),
+        )

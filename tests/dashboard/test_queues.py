@@ -148,6 +148,27 @@ def test_a_provider_that_refused_its_credentials_is_tried(alice: Producer) -> No
     assert rows == [{"waiting_for": "time", "due": True}]
 
 
+def test_a_provider_that_does_not_answer_is_shown_and_tried(alice: Producer) -> None:
+    waiting = {"status": "waiting", "stage": "ready_to_send", "waiting_for": "provider", "queue": "sending"}
+    execution_id = example_executions.create_execution(
+        alice, alice.create(), provider="mailgun", due_at=clock.now() + timedelta(minutes=10), **waiting
+    )
+    example_executions.open_breaker(alice, "mailgun")
+
+    provider = find(alice, "providers", "mailgun")
+    assert (provider["state"], provider["waiting"]) == ("failing", 1)
+    assert provider["pause"]["reason"] == "timeouts"
+    assert "does not answer" in alice.get("/api/health").text
+    execution = alice.get(f"/api/executions/{execution_id}").json["execution"]
+    assert (execution["waitingFor"], execution["resumeAt"]) == ("provider", provider["pause"]["retryAt"])
+    listed = alice.get("/api/executions?waitingFor=provider").json["executions"]
+    assert [row["id"] for row in listed] == [execution_id]
+
+    assert alice.post("/api/providers/mailgun/try").json["executionId"] == execution_id
+    assert alice.post("/api/providers/mailgun/resume").status_code == 200
+    assert find(alice, "providers", "mailgun")["pause"] is None
+
+
 def test_processes_name_their_machine_to_the_deployment_owner_alone(alice: Producer) -> None:
     heartbeats.record([], clock.now(), program="scheduler", leader=True)
     process = next(row for row in alice.get("/api/queues").json["processes"] if row["program"] == "scheduler")

@@ -66,6 +66,23 @@ def test_a_provider_that_refused_its_credentials_is_tried(alice: Producer, clien
     assert "Only a provider that is paused for refused credentials" in read_text(bob.get("/queues").text)
 
 
+def test_every_page_says_that_a_provider_does_not_answer(alice: Producer, client: FlaskClient) -> None:
+    bob = sign_in_as(client, alice)
+    waiting = {"status": "waiting", "stage": "ready_to_send", "waiting_for": "provider", "queue": "sending"}
+    execution_id = example_executions.create_execution(
+        alice, alice.create(), provider="mailgun", due_at=clock.now(), test=False, **waiting
+    )
+    example_executions.open_breaker(alice, "mailgun")
+    queues = bob.get("/queues").text
+    assert "5 calls in a row got no answer in time" in read_text(queues)
+    assert "/pauses/provider/mailgun/try" in queues
+    assert "Mailgun does not answer" in read_text(bob.get("/health").text)
+    assert "1 waiting message continues automatically once it answers" in read_text(bob.get("/summary").text)
+    assert execution_id in bob.get("/executions?heldBy=provider:mailgun").text
+    assert "Mailgun does not answer, next attempt in" in read_text(bob.get(f"/executions/{execution_id}").text)
+    assert "Mailgun does not answer" in read_text(bob.get("/executions/pending").text)
+
+
 def test_a_provider_whose_last_calls_failed_is_failing_as_on_the_page_of_health(
     alice: Producer, client: FlaskClient
 ) -> None:

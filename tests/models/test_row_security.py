@@ -92,6 +92,7 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
         "workflow_versions": {"id": build_id("version"), "definition": Json({}), "published_by": "Alice", **version},
         "automation_schedules": {"automation_id": build_id("automations"), "next_at": now, **workspace},
         "pauses": {"id": build_id("pause"), "kind": "queue", "name": "sending", "reason": "operator", **workspace},
+        "provider_breakers": {"provider": "mailgun", "timeouts": 1, **workspace},
         "triggers": {"id": build_id("triggers"), "type": "contact.created", "source": "api", "answer": Json({}),
                      **workspace},
         "idempotency_keys": {"key": "once", "body_hash": b"0", "trigger_id": build_id("triggers"), **workspace},

@@ -50,8 +50,10 @@ def test_times_of_a_claimed_row_are_parsed_once():
     at = "2026-01-02T03:04:05.678901+00:00"
     row = parse_claimed_row(
         {"steps": [{"step_id": "a", "finished_at": at, "started_at": None}], "messages": None, "suppressed": None,
-         "pauses": [{"kind": "provider", "name": "mailgun", "reason": "operator", "retry_at": None}]}
+         "pauses": [{"kind": "provider", "name": "mailgun", "reason": "operator", "retry_at": None}],
+         "breakers": [{"provider": "mailgun", "opened_at": at, "probe_at": at, "probed_by": None}]}
     )  # fmt: skip
     assert row["steps"][0]["finished_at"] == datetime.fromisoformat(at)
     assert row["steps"][0]["started_at"] is None
+    assert row["breakers"][0]["opened_at"] == datetime.fromisoformat(at)
     assert (row["messages"], row["suppressed"]) == ([], [])

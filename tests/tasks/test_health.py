@@ -198,7 +198,9 @@ class TestServices:
         assert part.problem.severity == "critical"
         assert "Mailgun took too long." in part.problem.meaning
 
-    @pytest.mark.parametrize(("reason", "state"), [("operator", "paused"), ("configuration", "failing")])
+    @pytest.mark.parametrize(
+        ("reason", "state"), [("operator", "paused"), ("configuration", "failing"), ("timeouts", "failing")]
+    )
     def test_a_pause_says_since_when_and_what_waits(self, reason: Any, state: str) -> None:
         row: Any = {"kind": "provider", "name": "mailgun", "reason": reason, "message": "The key was refused.",
                     "retry_at": None, "created_at": seconds_ago(100), "actor_name": "Jonas Weber"}  # fmt: skip
