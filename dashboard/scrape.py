@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from dashboard.gauges import build_gauge
 from ephemeral import heartbeats
-from models import periodic_job
+from models import leadership, periodic_job
 from models.pause import STOP_REASONS
 from models.reports import health, open_work, tracking_intake
 from rules.channels import PROVIDER_NAMES
@@ -133,7 +133,7 @@ def _collect_scheduler() -> list[GaugeMetricFamily]:
     names = {job.name for job in PERIODIC_JOBS}
     successes = [((name,), at.timestamp()) for name, at in periodic_job.fetch_last_successes().items() if name in names]
     return [
-        build_gauge("leader_up", 1 if periodic_job.fetch_leader() else 0),
+        build_gauge("leader_up", 1 if leadership.fetch_leader() else 0),
         build_gauge("sweep_last_success_timestamp_seconds", *successes),
     ]
 

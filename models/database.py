@@ -29,7 +29,9 @@ from psycopg2.extensions import new_array_type, new_type, parse_dsn, register_ty
 from psycopg2.extras import register_default_json, register_default_jsonb
 
 import clock
+from models import fencing
 from models.connection_liveness import has_unread_bytes
+from models.fencing import LeadershipLost
 from models.ids import is_id
 from models.prepared import Call, PreparedStatement, join_calls
 from rules.json_text import load_json
@@ -238,7 +240,8 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
 
         Raises RoleMismatch if another role would act.
         """
-        if with_first and is_id(workspace_id):
+        fence = fencing.get_fence() if mode == _ISOLATION else None
+        if with_first and is_id(workspace_id) and fence is None:
             self._state.opening = (workspace_id, lock_timeout_ms)
             return
         connection = self.connection()
@@ -258,16 +261,47 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         if self._role not in (None, acting_role):
             self._roll_back_if_open()
             raise RoleMismatch(f"the connection acts as {acting_role}, not as {self._role}")
+        if fence is not None:
+            self._enter_fence(fence)
+
+    def _enter_fence(self, fence: fencing.Fence) -> None:
+        try:
+            self._run_fenced(fence, fencing.CHECK)
+        except Exception:
+            self._roll_back_if_open()
+            raise
+        self._state.fence = fence
+
+    def _run_fenced(self, fence: fencing.Fence, sql: str) -> None:
+        fence.note_progress()
+        try:
+            super().execute_sql(sql, (fence.token,))
+        except peewee.DataError as error:
+            if fencing.is_refusal(error):
+                raise LeadershipLost("another scheduler leads, or the leadership's row is gone") from None
+            raise
+
+    def _leave_fence(self) -> fencing.Fence | None:
+        """Return the fence of the open transaction, once."""
+        fence: fencing.Fence | None = getattr(self._state, "fence", None)
+        self._state.fence = None
+        return fence
 
     def commit(self) -> None:
-        """Commit, unless nothing was sent."""
+        """Commit, unless nothing was sent. Raises LeadershipLost if the transaction is fenced and its token is old."""
         self._state.prepares = False
-        if self._take_opening() is None:
+        if self._take_opening() is not None:
+            return
+        fence = self._leave_fence()
+        if fence is None:
             super().commit()
+        else:
+            self._run_fenced(fence, f"{fencing.LOCK}; commit")
 
     def rollback(self) -> None:
         """Roll back, unless nothing was sent."""
         self._state.prepares = False
+        self._leave_fence()
         if self._take_opening() is None:
             super().rollback()
 
@@ -320,6 +354,9 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
             if self.in_transaction():
                 opening = self._take_opening()
                 return execute(sql, params) if opening is None else self._open_with(opening, sql, params)
+            if fencing.get_fence() is not None:
+                with self.atomic():
+                    return execute(sql, params)
             try:
                 return self._run_bound(self.connection(), lambda bound_sql: execute(bound_sql, params), sql)
             except (peewee.ProgrammingError, peewee.DataError):

@@ -1,7 +1,9 @@
 """The scheduler's periodic jobs: each finds rows that need something, processes them once, and returns counts.
 
-A job neither loops nor elects a leader (`workers.scheduler` does), and may safely run twice or on two machines at
-once. It starts executions by notifying only: the row was due before, and stays due if the notification is lost.
+A job neither loops nor elects a leader: `workers.scheduler` does, and fences every transaction of a job with the
+leader's token. A job begins no thread, because the fence is the calling thread's. It starts executions by notifying
+only, after the commit: the row was due before, stays due if the notification is lost, and a second notification finds
+nothing to do. So messages that an earlier leader still enqueues for what it committed in time do no harm.
 """
 
 from __future__ import annotations
@@ -40,11 +42,15 @@ Counts = Mapping[str, int]
 
 @dataclass(frozen=True)
 class PeriodicJob:
-    """A job of the scheduler: its name, its interval in seconds and its function."""
+    """A job of the scheduler: its name, its interval in seconds and its function.
+
+    A run that takes longer than its deadline hangs: the process ends, and with it its leadership.
+    """
 
     name: str
     every_seconds: float
     run_once: Callable[[Settings], Counts]
+    deadline_seconds: float = 600.0
 
 
 def enqueue_due(settings: Settings) -> Counts:
@@ -215,9 +221,10 @@ PERIODIC_JOBS = (
     PeriodicJob("pauses", 10.0, end_resolved_pauses),
     PeriodicJob("breakers", 1.0, wake_after_timeouts),
     PeriodicJob("retry", 300.0, enqueue_overdue_retries),
-    PeriodicJob("rollups", 30.0, update_rollups),
-    PeriodicJob("analytics", 10.0, add_analytics_changes),
+    # After an outage these two catch up in one run.
+    PeriodicJob("rollups", 30.0, update_rollups, deadline_seconds=3600.0),
+    PeriodicJob("analytics", 10.0, add_analytics_changes, deadline_seconds=3600.0),
     PeriodicJob("lateness", 60.0, sample_lateness),
     PeriodicJob("test_runs", 10.0, end_silent_test_runs),
-    PeriodicJob("retention", 3600.0, remove_expired),
+    PeriodicJob("retention", 3600.0, remove_expired, deadline_seconds=7200.0),
 )

@@ -31,7 +31,7 @@ class PeriodicJob(Table):
 
 
 class Leadership(Table):
-    """Which scheduler leads; one row."""
+    """Which scheduler leads; one row, with a token that each takeover replaces."""
 
     #: The only value, so that there is one row.
     single = BooleanField(column_name="one", primary_key=True, default_sql="true")
@@ -39,6 +39,7 @@ class Leadership(Table):
     pid = IntegerField()
     since = TimeField()
     seen_at = TimeField()
+    token = IdField(default_sql="gen_random_uuid()")
 
     class Meta:
         table_name = "leadership"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ephemeral import heartbeats, rates
 from ephemeral.connection import get_ephemeral
 from ephemeral.heartbeats import Process
-from models import pause, periodic_job, workspace
+from models import leadership, pause, periodic_job, workspace
 from models.database import acting_as
 from models.reports import failure_groups, pending, provider_calls, tracking_intake
 from models.reports import health as report
@@ -105,7 +105,7 @@ def _list_essential(settings: Settings) -> dict[str, Callable[[], Any]]:
     return {
         "postgres": report.measure_server,
         "migrations": report.fetch_newest_migration,
-        "leader": periodic_job.fetch_last_leader,
+        "leader": leadership.fetch_last_leader,
         "redis": measure_redis,
         "processes": read_processes,
         "disk": lambda: measure_disk(settings),

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from ephemeral.heartbeats import Process
-from models import periodic_job
+from models import leadership
 from rules.durations import format_duration
 from tasks.health.clocks import describe_skew, is_skewed
 from tasks.health.facts import Facts, Processes
@@ -31,7 +31,7 @@ def judge_processor(facts: Facts) -> ProcessorStatus:
 def is_leading(facts: Facts) -> bool:
     """Whether a scheduler leads and was seen lately."""
     leader = facts.results.get("leader")
-    return isinstance(leader, dict) and leader["seconds_ago"] < periodic_job.STALE_SECONDS
+    return isinstance(leader, dict) and abs(leader["seconds_ago"]) < leadership.LEASE_SECONDS
 
 
 def build_leader_part(facts: Facts, *, deployment_owner: bool) -> Part:
@@ -44,7 +44,7 @@ def build_leader_part(facts: Facts, *, deployment_owner: bool) -> Part:
     skewed = [process for process in schedulers if is_skewed(process)]
     skew = (describe_skew("leader", skewed),) if skewed else ()
     lost = [process for process in processes.lost if process.program == "scheduler"] if processes else []
-    if leader is None or leader["seconds_ago"] >= periodic_job.STALE_SECONDS:
+    if not is_leading(facts):
         detail = (
             f"last heartbeat {format_duration(leader['seconds_ago'])} ago" if leader else "no scheduler has led yet"
         )
@@ -82,14 +82,14 @@ def _find_lost(lost: Sequence[Process]) -> tuple[Problem, ...]:
     )
 
 
-def _describe_no_leader(leader: periodic_job.LastLeaderRow | None) -> Problem:
+def _describe_no_leader(leader: leadership.LastLeaderRow | None) -> Problem:
     return Problem(
         "no_leader",
         "leader",
         "critical",
         "No scheduler leads",
         "Waits, retries, schedules and sweeps do not start. Nothing is lost: they continue with the next leader.",
-        "Start a scheduler: `beckon up` runs one. A scheduler that hangs keeps its lock: end its process, and another "
-        "takes over within seconds.",
+        "Start a scheduler: `beckon up` runs one. A second one, on another host, takes over within 15 seconds when the "
+        "first is lost.",
         since=leader["seen_at"] if leader else None,
     )

@@ -12,7 +12,7 @@ from cachetools import TTLCache
 
 import clock
 from ephemeral.heartbeats import Process
-from models.periodic_job import LastLeaderRow
+from models.leadership import LastLeaderRow
 from models.reports.failure_groups import FailureGroup
 from models.reports.health import PendingRow, RecentFailures, ServerFacts
 from models.reports.provider_calls import Calls

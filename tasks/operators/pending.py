@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ephemeral import heartbeats
 from ephemeral.connection import ERRORS
-from models import pause, periodic_job
+from models import leadership, pause
 from models.database import acting_as
 from models.reports import pending
 from models.reports.pending import DueRow, Place
@@ -51,4 +51,4 @@ def _read_facts(workspace_id: str) -> WorkFacts:
         served, redis_up = {queue for worker in heartbeats.list_workers() for queue in worker.queues}, True
     except ERRORS:
         served, redis_up = set(), False
-    return WorkFacts(redis_up, periodic_job.fetch_leader() is not None, served, paused)
+    return WorkFacts(redis_up, leadership.fetch_leader() is not None, served, paused)

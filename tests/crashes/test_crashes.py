@@ -9,7 +9,7 @@ from pathlib import Path
 
 import redis
 
-from models import periodic_job
+from models import leadership
 from models.queries import fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
@@ -217,13 +217,11 @@ def test_a_stopping_worker_finishes_its_send(programs: Programs, sandbox: Runnin
 
 def test_of_two_schedulers_one_leads_and_the_other_takes_over(programs: Programs) -> None:
     first = programs.start("scheduler")
-    eventually(lambda: (leader := periodic_job.fetch_leader()) and leader["pid"] == first.pid, timeout=RECOVERY_SECONDS)
+    eventually(lambda: (leader := leadership.fetch_leader()) and leader["pid"] == first.pid, timeout=RECOVERY_SECONDS)
     second = programs.start("scheduler")
     eventually(lambda: "scheduler" in programs.read_logs() and second.poll() is None)
-    assert periodic_job.fetch_leader()["pid"] == first.pid
+    assert leadership.fetch_leader()["pid"] == first.pid
 
     first.kill()
 
-    eventually(
-        lambda: (leader := periodic_job.fetch_leader()) and leader["pid"] == second.pid, timeout=RECOVERY_SECONDS
-    )
+    eventually(lambda: (leader := leadership.fetch_leader()) and leader["pid"] == second.pid, timeout=RECOVERY_SECONDS)

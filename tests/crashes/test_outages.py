@@ -119,7 +119,7 @@ def test_an_emptied_redis_delays_no_queued_or_waiting_execution(
 
     servers.client().flushall()
     # With the default intervals of the scheduler: the guarantee is one minute.
-    processes.fast_sweeps = False
+    processes.setup = None
     workers = processes.start_workers(**LONG_LEASE)
 
     eventually(lambda: count_open(alice) == 0, timeout=RECOVERY_SECONDS)

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 import clock
 import settings
 from ephemeral import heartbeats
-from models import api_key, database, periodic_job, user
+from models import api_key, database, leadership, user
 from tasks.runtime.broker import QUEUES, read_queue_depths
 from tests.dashboard.producers import PASSWORD, Producer
 from tests.dashboard.test_access import read_token, sign_in
@@ -51,12 +51,7 @@ def running_processes(alice: Producer, charlie: Producer, run_as_service: Any) -
     """A worker of every queue, a scheduler leader, and a queued message of Charlie."""
     heartbeats.record(QUEUES, clock.now())
 
-    def lead() -> None:
-        with periodic_job.try_to_lead() as leader:
-            assert leader is not None
-            assert leader.renew()
-
-    run_as_service(lead)
+    assert run_as_service(leadership.take)
     charlie.create()
     charlie.post("/api/triggers", {"type": "contact.created", "contact": {"externalId": "c"}})
     assert read_queue_depths()["sending"]["ready"] == 1

@@ -16,7 +16,7 @@ import pytest
 
 import clock
 import settings
-from models import api_key, database, migrations, periodic_job
+from models import api_key, database, leadership, migrations
 from models.checks import verification
 from models.database import RoleMismatch, acting_as, connection, snapshot, transaction
 from models.engine.group_commit import GroupCommit
@@ -246,8 +246,8 @@ def test_a_connection_that_loses_its_role_is_rejected_before_it_reads(database_u
         # The group commit would retry as for an unavailable server, so only its one message is sent here.
         with pytest.raises(RoleMismatch), connection(), database.db.cursor() as cursor:
             database.db.execute_bound(cursor, "update workspaces set name = 'read and written'", None)
-        with pytest.raises(RoleMismatch), periodic_job.try_to_lead():
-            pass
+        with pytest.raises(RoleMismatch):
+            leadership.take()
     database.open_pool(database_urls.service, "beckon_service", 2)
     with transaction():
         assert fetch_value("select count(*) from workspaces where name = 'read and written'") == 0

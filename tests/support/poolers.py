@@ -26,7 +26,7 @@ needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not
 IGNORE_STARTUP_PARAMETERS = "ignore_startup_parameters = options,extra_float_digits"
 
 
-def _with_socket(url: str, directory: Path, port: int) -> str:
+def with_socket(url: str, directory: Path, port: int) -> str:
     """The same database and user through another socket."""
     return urlunsplit(urlsplit(url)._replace(query=f"host={directory}&port={port}"))
 
@@ -52,7 +52,7 @@ def pooler(url: str, *, ignore_startup_parameters: bool, users: tuple[str, ...] 
     # It refuses to run as root, as PostgreSQL does.
     command = [*embedded.find_unprivileged_prefix(), PGBOUNCER, "-q", str(directory / "pgbouncer.ini")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    pooler_url = _with_socket(url, directory, 6432)
+    pooler_url = with_socket(url, directory, 6432)
     try:
         eventually(lambda: real.answers_sql(pooler_url), timeout=20)
         yield pooler_url
@@ -77,7 +77,7 @@ class PostgresProxy:
 
     def url(self, url: str) -> str:
         """The same URL through this proxy."""
-        return _with_socket(url, self.directory, 5432)
+        return with_socket(url, self.directory, 5432)
 
     def close(self) -> None:
         self._listener.close()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +26,8 @@ class Programs:
     """The processes of one test."""
 
     def __init__(self, logs: Path) -> None:
-        #: Whether schedulers sweep more often than in production.
-        self.fast_sweeps = True
+        #: What each fork does first: by default, schedulers sweep more often and take over sooner than in production.
+        self.setup: Callable[[], None] | None = shorten_intervals
         self._logs = logs
         self._running: list[Program] = []
 
@@ -35,7 +36,7 @@ class Programs:
         env = {**os.environ, "BECKON_LEASE_SECONDS": LEASE_SECONDS, "PYTHONPATH": str(ROOT), **environment}
         log = self._logs / f"{len(self._running)}-{arguments[-1]}.log"
         if arguments[0] in ("worker", "scheduler") and can_fork(env):
-            self._running.append(Fork(arguments, env, log, log, setup=_shorten_intervals if self.fast_sweeps else None))
+            self._running.append(Fork(arguments, env, log, log, setup=self.setup))
         else:
             self._running.append(_start(arguments, env, log))
         return self._running[-1]
@@ -71,11 +72,14 @@ def _start(arguments: tuple[str, ...], env: dict[str, str], log: Path) -> subpro
         return subprocess.Popen([sys.executable, *module, *arguments], cwd=ROOT, stdout=opened, stderr=opened, env=env)
 
 
-def _shorten_intervals() -> None:
-    """In a fork: shorten the intervals of the sweeps."""
+def shorten_intervals() -> None:
+    """In a fork: shorten the intervals of the sweeps and the scheduler's lease."""
+    from models import leadership
     from tasks import periodic_jobs
     from workers import scheduler
 
+    leadership.LEASE_SECONDS, leadership.RENEWAL_SECONDS = 3.0, 0.5
+    scheduler.ELECTION_INTERVAL_SECONDS = 0.5
     periodic_jobs.NOTIFICATION_TIMEOUT_SECONDS = NOTIFICATION_TIMEOUT_SECONDS
     scheduler.PERIODIC_JOBS = tuple(
         replace(job, every_seconds=min(job.every_seconds, SWEEP_INTERVAL_SECONDS))
@@ -83,3 +87,20 @@ def _shorten_intervals() -> None:
         else job
         for job in periodic_jobs.PERIODIC_JOBS
     )
+
+
+def run_one_job(name: str) -> None:
+    """In a fork: run only one periodic job, again and again."""
+    from workers import scheduler
+
+    shorten_intervals()
+    job = next(job for job in scheduler.PERIODIC_JOBS if job.name == name)
+    scheduler.PERIODIC_JOBS = (replace(job, every_seconds=0.2),)
+
+
+def notice_hanging_soon() -> None:
+    """In a fork: end the scheduler when something hangs for three seconds."""
+    from workers import renewal, scheduler
+
+    shorten_intervals()
+    scheduler.SILENCE_SECONDS = renewal.LIMIT_SECONDS = 3.0

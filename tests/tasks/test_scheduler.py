@@ -1,57 +1,32 @@
-"""The scheduler: one of any number leads, another takes over within seconds, and a failing job stops no other."""
+"""The scheduler: one of any number leads, another takes over, an earlier leader's jobs change nothing.
+
+A job that fails stops no other, and one that hangs ends the process.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
-import psycopg2
 import pytest
+from structlog.testing import capture_logs
 
-from models import periodic_job, queries
+from ephemeral.heartbeats import Heartbeat
+from models import leadership, periodic_job, queries
+from models.database import connection
+from models.fencing import LeadershipLost
 from models.queries import execute, fetch_value
 from settings import Settings
 from tasks.periodic_jobs import PERIODIC_JOBS, PeriodicJob
 from tasks.runtime.engine import Engine
 from tests.support.rows import fetch_row
 from tests.support.waiting import eventually
-from workers import scheduler
+from workers import scheduler, watchdog
+from workers.scheduler import Scheduler
+from workers.watchdog import Watchdog
 
-#: The holder of the leader's lock in this test's database; the server also has the locks of other tests.
-HOLDERS = """
-    from pg_locks where locktype = 'advisory'
-        and database = (select oid from pg_database where datname = current_database())
-"""
-
-
-def test_of_two_one_leads(engine: Engine) -> None:
-    with periodic_job.try_to_lead() as first, periodic_job.try_to_lead() as second:
-        assert first is not None
-        assert second is None
-
-
-def test_the_next_scheduler_leads_once_the_first_releases_the_lock(engine: Engine) -> None:
-    with periodic_job.try_to_lead() as first:
-        assert first is not None
-    with periodic_job.try_to_lead() as second:
-        assert second is not None
-
-
-def test_a_leader_whose_session_died_steps_down_and_another_takes_over(engine: Engine, settings: Settings) -> None:
-    with periodic_job.try_to_lead() as first:
-        assert first is not None
-        assert first.renew()
-        with closing(psycopg2.connect(settings.database_url)) as owner, owner.cursor() as cursor:
-            cursor.execute(f"select pg_terminate_backend(pid) {HOLDERS}")
-            owner.commit()
-        eventually(lambda: fetch_value(f"select count(*) {HOLDERS}") == 0)
-
-        with periodic_job.try_to_lead() as second:
-            assert second is not None
-            assert second.renew()
-            eventually(lambda: not first.renew(), timeout=periodic_job.HEARTBEAT_SECONDS + 1)
+EARLIER_TOKEN = "00000000-0000-7000-8000-000000000000"
 
 
 class Program(threading.Thread):
@@ -60,16 +35,15 @@ class Program(threading.Thread):
     def __init__(self, settings: Settings) -> None:
         super().__init__(daemon=True)
         self.stopping = threading.Event()
-        self.leads = threading.Event()
-        self._settings = settings
+        self.heartbeat = Heartbeat("scheduler")
+        self.hung: list[str] = []
+        self._watchdog = Watchdog(self.hung.append)
+        self._scheduler = Scheduler(settings, self.heartbeat, self._watchdog, self.stopping)
 
     def run(self) -> None:
-        while not self.stopping.is_set():
-            with periodic_job.try_to_lead() as leader:
-                if leader is not None:
-                    self.leads.set()
-                    scheduler.lead(self._settings, leader, self.stopping)
-            self.stopping.wait(0.05)
+        self._watchdog.start()
+        self._scheduler.run()
+        self._watchdog.stop()
 
     def end(self) -> None:
         self.stopping.set()
@@ -77,31 +51,147 @@ class Program(threading.Thread):
 
 
 @pytest.fixture
-def schedulers(engine: Engine, settings: Settings) -> Iterator[tuple[Program, Program]]:
-    programs = Program(settings), Program(settings)
-    for program in programs:
-        program.start()
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short leases and elections."""
+    monkeypatch.setattr(leadership, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(leadership, "RENEWAL_SECONDS", 0.1)
+    monkeypatch.setattr(scheduler, "ELECTION_INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(watchdog, "TICK_SECONDS", 0.02)
+
+
+@pytest.fixture
+def schedulers(engine: Engine, settings: Settings, fast: None) -> Iterator[list[Program]]:
+    """Two schedulers; the test starts and orders them by who leads."""
+    programs = [Program(settings), Program(settings)]
     yield programs
     for program in programs:
-        program.end()
+        if program.is_alive():
+            program.end()
 
 
-def test_when_the_leader_ends_the_other_runs_the_jobs(schedulers: tuple[Program, Program]) -> None:
-    eventually(lambda: any(program.leads.is_set() for program in schedulers))
-    first, second = sorted(schedulers, key=lambda program: not program.leads.is_set())
-    assert not second.leads.is_set()
+def start_all(programs: list[Program]) -> tuple[Program, Program]:
+    """Start both; return the one that leads and the other."""
+    for program in programs:
+        program.start()
+    eventually(lambda: any(program.heartbeat.leader for program in programs))
+    leader, standby = sorted(programs, key=lambda program: not program.heartbeat.leader)
+    return leader, standby
+
+
+def use_jobs(monkeypatch: pytest.MonkeyPatch, *jobs: PeriodicJob) -> None:
+    """Run these jobs instead of the scheduler's."""
+    monkeypatch.setattr(scheduler, "PERIODIC_JOBS", jobs)
+
+
+def fetch_token() -> Any:
+    return fetch_value("select token from leadership")
+
+
+def test_when_the_leader_ends_the_other_runs_the_jobs(schedulers: list[Program]) -> None:
+    first, second = start_all(schedulers)
+    assert not second.heartbeat.leader
     first.end()
 
-    eventually(second.leads.is_set)
+    eventually(lambda: second.heartbeat.leader)
     execute("delete from periodic_jobs")
     eventually(lambda: fetch_row("select 1 from periodic_jobs where name = 'due' and last_succeeded_at is not null"))
 
 
-def test_the_leader_is_shown_while_it_leads(schedulers: tuple[Program, Program]) -> None:
-    leader: dict[str, Any] = eventually(periodic_job.fetch_leader)
+def test_the_leader_is_shown_while_it_leads(schedulers: list[Program]) -> None:
+    start_all(schedulers)
+    leader: dict[str, Any] = eventually(leadership.fetch_leader)
     assert leader["pid"]
-    execute("update leadership set seen_at = beckon_now() - interval '1 minute'")
-    assert periodic_job.fetch_leader() is None
+    for program in schedulers:
+        program.end()
+    assert leadership.fetch_leader() is None
+
+
+def test_a_job_that_takes_longer_than_the_lease_keeps_the_leadership(
+    schedulers: list[Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def wait(_: Settings) -> dict[str, int]:
+        begun.set()
+        end.wait(20)
+        return {}
+
+    use_jobs(monkeypatch, PeriodicJob("slow", 60.0, wait))
+    first, second = start_all(schedulers)
+    assert begun.wait(10)
+    token, renewed = fetch_token(), fetch_value("select seen_at + interval '1.5 seconds' from leadership")
+    eventually(lambda: fetch_value("select seen_at > %s from leadership", (renewed,)))
+    assert (fetch_token(), second.heartbeat.leader) == (token, False)
+    end.set()
+    eventually(lambda: fetch_row("select 1 from periodic_jobs where name = 'slow'"))
+    assert (first.hung, second.hung) == ([], [])
+
+
+@pytest.mark.parametrize("limit", ["deadline", "silence"])
+def test_a_job_that_hangs_is_found(
+    schedulers: list[Program], settings: Settings, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    end = threading.Event()
+
+    def hang(_: Settings) -> dict[str, int]:
+        end.wait(20)
+        return {}
+
+    monkeypatch.setattr(scheduler, "SILENCE_SECONDS", 0.2 if limit == "silence" else 60.0)
+    use_jobs(monkeypatch, PeriodicJob("hung", 60.0, hang, deadline_seconds=0.2 if limit == "deadline" else 60.0))
+    program = schedulers[0]
+    program.start()
+    names = {"deadline": "periodic job hung", "silence": "a transaction of the periodic job hung"}
+    eventually(lambda: program.hung == [names[limit]])
+    end.set()
+
+
+def test_a_takeover_in_the_middle_of_a_job_is_logged_once_and_the_leader_steps_down(
+    schedulers: list[Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def be_taken_over(_: Settings) -> dict[str, int]:
+        execute("delete from periodic_jobs")
+        if not taken:
+            taken.append(1)
+            run_apart(lambda: execute("update leadership set token = gen_random_uuid()"))
+        return {"done": 1}
+
+    taken: list[int] = []
+    use_jobs(monkeypatch, PeriodicJob("due", 0.0, be_taken_over))
+    with capture_logs() as logs:
+        first, _ = start_all(schedulers)
+        eventually(lambda: taken and fetch_row("select 1 from periodic_jobs where name = 'due'"))
+    assert [entry["log_level"] for entry in logs if "leadership lost" in entry["event"]] == ["warning"]
+    assert first.hung == []
+
+
+def run_apart(work: Any) -> None:
+    """Run `work` outside of the calling thread's fence."""
+
+    def run() -> None:
+        with connection():
+            work()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(10)
+
+
+@pytest.mark.parametrize("job", PERIODIC_JOBS, ids=lambda job: job.name)
+def test_no_job_of_an_earlier_leader_runs(engine: Engine, settings: Settings, job: PeriodicJob) -> None:
+    assert leadership.take()
+    with pytest.raises(LeadershipLost):
+        scheduler.run_fenced(job, settings, EARLIER_TOKEN, Watchdog(pytest.fail))
+    assert fetch_value("select count(*) from periodic_jobs") == 0
+
+
+def test_every_job_runs_with_the_leader_s_token(engine: Engine, settings: Settings) -> None:
+    token = leadership.take()
+    assert token
+    for job in PERIODIC_JOBS:
+        scheduler.run_fenced(job, settings, token, Watchdog(pytest.fail))
+    recorded = "select count(*) from periodic_jobs where last_succeeded_at is not null and last_error is null"
+    assert fetch_value(recorded) == len(PERIODIC_JOBS)
 
 
 def test_a_failing_job_is_recorded_and_stops_no_other(engine: Engine, settings: Settings) -> None:

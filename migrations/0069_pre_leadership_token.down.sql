@@ -1,0 +1,1 @@
+alter table leadership drop column token;
