@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import flask
@@ -54,7 +55,10 @@ def create_app(settings: Settings) -> flask.Flask:
 def load_app() -> flask.Flask:
     """The application of gunicorn's first process, with the settings of the environment. Each web process calls
     `app.extensions["connect"]` after it was forked."""
-    app = _build_app(settings_module.load())
+    try:
+        app = _build_app(settings_module.load())
+    except SettingsError as error:
+        sys.exit(f"beckon: {error}")
     app.extensions["connect"] = lambda: _connect_web_process(app)
     return app
 

@@ -29,6 +29,7 @@ PAGE_TEXTS = {
     403: ("Not allowed", ""),
     404: ("Page not found", "It may have been deleted, or belong to another workspace."),
     405: ("Method not allowed", "Go back to the previous page and try again."),
+    408: ("Request timed out", "Try again on a faster connection."),
     409: ("Conflict", "It changed in the meantime. Reload the page before you try again."),
     413: ("Request too large", "Send less data."),
     421: ("Unknown host", "Open Beckon at its configured address."),

@@ -7,6 +7,7 @@ on. A process that replaces another one takes its slot, and continues its counts
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import shutil
@@ -19,10 +20,23 @@ from gevent import monkey
 # signals, forks and queues: it waits for its children in the usual way, and they patch these (`BoundedWorker`).
 monkey.patch_all(os=False, signal=False, queue=False)
 
-#: The directory of the metrics, where it is not that of all programs of this host (`supervisord.conf`).
-OWN_DIRECTORY = "" if os.environ.get("PROMETHEUS_MULTIPROC_DIR") else tempfile.mkdtemp(prefix="beckon-metrics-")
-if OWN_DIRECTORY:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = OWN_DIRECTORY
+import settings  # noqa: E402
+
+
+def _make_metrics_directory() -> None:
+    """Make a directory for the files of the metrics, unless all programs of this host have one (`supervisord.conf`)."""
+    if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        directory = tempfile.mkdtemp(prefix="metrics-", dir=settings.load().run)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        atexit.register(_remove_directory, directory, os.getpid())
+
+
+def _remove_directory(directory: str, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+_make_metrics_directory()
 os.environ["BECKON_SLOT"] = "dashboard"
 
 import metrics  # noqa: E402
@@ -54,9 +68,3 @@ def post_worker_init(worker: Any) -> None:
 def child_exit(_server: Any, worker: Any) -> None:
     """Forget the open streams of a web process that ended."""
     metrics.forget_slot(f"dashboard-{worker.slot}")
-
-
-def on_exit(_server: Any) -> None:
-    """Remove the directory of the metrics that no other program uses."""
-    if OWN_DIRECTORY:
-        shutil.rmtree(OWN_DIRECTORY, ignore_errors=True)

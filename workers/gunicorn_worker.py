@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, with a bound on the connections of one address.
+"""gunicorn's gevent worker, with a bound on the connections of one address, and deadlines.
 
 A connection that never completes its request holds a place until its deadline: without the bound, one address could
 hold them all. Connections of trusted proxies, which are those of many clients, are not bounded here.
@@ -14,6 +14,10 @@ from gevent import monkey, socket
 from gunicorn.workers.ggevent import GeventWorker
 
 import settings
+from workers.request_socket import RequestSocket
+
+#: Seconds that a client has to take each piece of a response; streams have a shorter time of their own.
+RESPONSE_SECONDS = 120.0
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -56,6 +60,19 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
             super().handle(listener, client, addr)
         finally:
             self._release(counted)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Answer a request, within the deadlines of its body and its response."""
+        unreader = req.unreader
+        if not isinstance(unreader.sock, RequestSocket):
+            unreader.sock = RequestSocket(sock)
+        unreader.sock.begin_request()
+        sock.settimeout(RESPONSE_SECONDS)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        finally:
+            unreader.sock.end_request()
+            sock.settimeout(None)
 
     def _release(self, counted: str) -> None:
         self._connections[counted] -= 1

@@ -3,109 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-import urllib3
 
-from models import api_key, automation, database, workspace
+from models import automation
 from models.audit import SYSTEM
-from settings import load
 from tests.support import histories
-from tests.support.programs import Program, Programs
 from tests.support.waiting import eventually
+from tests.support.web_processes import Dashboard, dashboard, stopped
 
-#: A stopping process waits for kept connections.
-ALONE = {"Connection": "close"}
+__all__ = ["dashboard"]
 
 pytestmark = pytest.mark.timeout(120)
 
+STARTS = 'beckon_process_starts_total{program="dashboard"}'
 HELLO = {
     "trigger": {"type": "contact.created"},
     "steps": [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hi"}}],
 }
-
-
-@dataclass
-class Dashboard:
-    """Alice's workspace and a dashboard with two web processes."""
-
-    port: int
-    process: Program
-    workspace_id: str
-    secret: str
-    kept: list[urllib3.HTTPConnectionPool] = field(default_factory=list)
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.secret}"}
-
-    def list_processes(self) -> list[int]:
-        """The ids of the web processes, oldest first."""
-        pid = self.process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-    def connect(self, pid: int) -> urllib3.HTTPConnectionPool:
-        """A kept connection to one web process: the other one is stopped while it is accepted."""
-        pool = urllib3.HTTPConnectionPool("127.0.0.1", self.port, maxsize=1, block=True, retries=False, timeout=20)
-        self.kept.append(pool)
-        with stopped([other for other in self.list_processes() if other != pid]):
-            assert pool.request("GET", "/healthz").status == 200
-        return pool
-
-    def read_metric(self, name: str) -> float:
-        """The value of a series in a scrape by either process."""
-        text = urllib3.request("GET", f"http://127.0.0.1:{self.port}/metrics", headers=ALONE).data.decode()
-        return sum(float(value) for value in re.findall(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE))
-
-
-@contextmanager
-def stopped(pids: list[int]) -> Iterator[None]:
-    """Stop processes for the duration of the block."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
-@pytest.fixture(scope="module")
-def dashboard(
-    database_urls: Any, clean_for_module: None, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Dashboard]:
-    database.open_pool(load().database_service_url, "beckon_service", 4)
-    workspace_id = workspace.create("alice", "Alice's shop")
-    secret = api_key.issue(workspace_id, "key").secret
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        port = probe.getsockname()[1]
-    programs = Programs(tmp_path_factory.mktemp("logs"))
-    load().run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        started = Dashboard(port, programs.start("dashboard", BECKON_PORT=str(port)), workspace_id, secret)
-        try:
-            eventually(lambda: len(started.list_processes()) == 2 and is_up(port), timeout=60)
-        except AssertionError as error:
-            raise AssertionError(programs.read_logs()) from error
-        yield started
-    finally:
-        programs.end()
-        database.db.close_all()
-
-
-def is_up(port: int) -> bool:
-    try:
-        return urllib3.request("GET", f"http://127.0.0.1:{port}/healthz", retries=False, headers=ALONE).status == 200
-    except urllib3.exceptions.HTTPError:
-        return False
 
 
 def test_nothing_is_connected_and_no_thread_runs_before_the_fork(dashboard: Dashboard) -> None:
@@ -166,7 +84,12 @@ def test_a_killed_process_is_replaced_while_the_other_one_serves(dashboard: Dash
     assert dashboard.read_metric(counted) == before[0] + 25
 
 
-STARTS = 'beckon_process_starts_total{program="dashboard"}'
+def test_a_connection_ends_whose_body_goes_on_after_its_response(dashboard: Dashboard) -> None:
+    with socket.create_connection(("127.0.0.1", dashboard.port), timeout=20) as connection:
+        connection.sendall(b"POST /api/triggers HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000000\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 401")
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            connection.sendall(b"x" * 100 * 1024 * 1024)
 
 
 def test_on_sigterm_both_processes_finish_their_requests_and_end(dashboard: Dashboard) -> None:
