@@ -133,6 +133,10 @@ rate_limits_unchecked_total = _counter(
     "Requests whose rate limit was not checked in Redis; sign-ins are limited without it.",
 )
 
+#: result: parsed, refused (as invalid), too_costly, limited (its key has too many at once), failed (no process was
+#: free, or it was killed).
+parses_total = _counter("parses_total", "Requests parsed in a process of their own, by parser.", "parser", "result")
+
 #: result: succeeded, failed (wrong e-mail or password), limited (not tried).
 sign_ins_total = _counter("sign_ins_total", "Sign-in attempts, by result.", "result")
 
@@ -164,6 +168,10 @@ monitor_tick_seconds = _histogram(
 )
 
 sse_clients = Gauge("beckon_sse_clients", "Open event streams.", registry=REGISTRY, multiprocess_mode="livesum")
+parsers_busy = Gauge(
+    "beckon_parsers_busy", "Requests that a parser process has, or that wait for one.", registry=REGISTRY,
+    multiprocess_mode="livesum",
+)  # fmt: skip
 build_info = Gauge("beckon_build_info", "Always 1; the label is the version.", ["version"], registry=REGISTRY,
               multiprocess_mode="livemax")  # fmt: skip
 
@@ -198,6 +206,10 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
             "review", "pause", "resume", "delete", "delete_contact", "process_pending", "stop_follow_ups",
         ),
         ("done", "refused"),
+    )),
+    (parses_total, product(
+        ("json", "report", "triggers", "contacts", "definition", "definition_text"),
+        ("parsed", "refused", "too_costly", "limited", "failed"),
     )),
     (sign_ins_total, product(("succeeded", "failed", "limited"))),
     (queue_wait_seconds, product(QUEUES)),
@@ -242,6 +254,7 @@ def _initialize_series() -> None:
     # A gauge's file outlives its process; this process has no open streams yet.
     if not SHARED or SLOT.startswith("dashboard"):
         sse_clients.set(0)
+        parsers_busy.set(0)
         build_info.labels(read_version()).set(1)
         # One process is enough: a scrape adds up all files.
         for metric, label_sets in _LABELS:

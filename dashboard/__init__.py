@@ -18,6 +18,7 @@ from dashboard import (
     headers,
     held_bytes,
     hosts,
+    parsing,
     proxies,
     request_log,
     static_files,
@@ -84,6 +85,7 @@ def _build_app(config: Settings) -> flask.Flask:
     held_bytes.register(app)
     headers.register(app)
     errors.register(app)
+    parsing.register(app)
     cross_origin.register(app, list_operations())
     for blueprint in (probes, script_routes, link_routes, *RESOURCES, *INBOUND, *PAGES):
         app.register_blueprint(blueprint)

@@ -153,7 +153,7 @@ def _authenticate_key(find: Callable[[str], ApiKey | None]) -> Caller:
     key = find(secret.strip())
     if key is None:
         raise unauthorized("This API key does not exist or was revoked.")
-    hashed = api_key.digest(secret.strip())
+    hashed = flask.g.credential = api_key.digest(secret.strip())
     if _claim_use_record(hashed):
         api_key.note_use(key.workspace_id, key.id)
     return Caller(
@@ -195,11 +195,11 @@ def _authenticate_session(is_stream: bool) -> Caller:
     if browser_session is None:
         raise unauthorized("Not authenticated. Send an API key, or sign in.")
     token = flask.request.cookies[COOKIE]
+    hashed = flask.g.credential = session.digest(token)
     # The token of a form is in its body, which is parsed for it.
     flask.request.max_content_length = max(flask.request.max_content_length or 0, BODY_LIMIT)
     if flask.request.method not in _SAFE_METHODS:
         csrf.check(current_settings().secret_key, token, current_settings().url)
-    hashed = session.digest(token)
     if not is_stream and _is_user_activity() and _claim_use_record(hashed):
         session.record_use(browser_session, token)
     actor = AuditActor("user", browser_session.user_id, browser_session.name or browser_session.email)

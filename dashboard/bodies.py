@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json  # its hook, and the line and column of an error
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import flask
 
 from dashboard.errors import ProblemError, invalid_request
-from dashboard.gevent_support import compute
 from dashboard.held_bytes import hold_body
-from rules.bodies import Body, BodyType, ShortText, WholeNumber, check, find_invalid_values, format_name
+from dashboard.parsing import LARGE_BYTES, parse_apart
+from rules.bodies import Body, BodyType, ShortText, WholeNumber, check, format_name
+from rules.body_json import BodyError, parse_body
 from rules.json_text import has_more_values
 from rules.problems import Problem, check_characters
 
@@ -23,10 +24,11 @@ __all__ = [
     "WholeNumber",
     "check",
     "check_value_count",
-    "parse_json",
+    "parse_here",
     "read",
     "read_bytes",
     "read_json",
+    "read_json_bytes",
     "read_query",
 ]
 
@@ -35,8 +37,8 @@ BODY_LIMIT = 1024 * 1024
 LARGE_BODY_LIMIT = 5 * BODY_LIMIT
 #: Maximum values of a JSON body per KiB of its limit. Parsing, checking and storing cost by values, not by bytes.
 MAX_VALUES_PER_KIB = 20
-#: A larger body is parsed in a native thread, in which the process goes on to answer others.
-_LARGE_BYTES = 64 * 1024
+
+Parsed = TypeVar("Parsed")
 
 
 def read_bytes(limit: int) -> bytes:
@@ -51,23 +53,29 @@ def read_bytes(limit: int) -> bytes:
     return raw
 
 
-def read_json(limit: int) -> Any:
-    """The body's JSON value. Raises `ProblemError` 413, 415, 400, or 422 for characters, depth and numbers."""
+def read_json_bytes(limit: int) -> bytes:
+    """The body, which says that it is JSON and has a bounded number of values. Raises `ProblemError` 413, 415, 400."""
     raw = read_bytes(limit)
     if not raw:
         raise ProblemError(400, "The body is empty. Send a JSON body.")
     if flask.request.mimetype != "application/json":
         raise ProblemError(415, "The Content-Type must be application/json.")
     check_value_count(raw, limit)
-    value, problems = compute(_parse_value, raw) if len(raw) > _LARGE_BYTES else _parse_value(raw)
-    if problems:
-        raise invalid_request(problems)
-    return value
+    return raw
 
 
-def _parse_value(raw: bytes) -> tuple[Any, list[Problem]]:
-    value = parse_json(raw)
-    return value, find_invalid_values(value)
+def read_json(limit: int) -> Any:
+    """The body's JSON value. Raises `ProblemError` 413, 415, 400, or 422 for characters, depth and numbers."""
+    raw = read_json_bytes(limit)
+    return parse_apart("json", raw) if len(raw) > LARGE_BYTES else parse_here(parse_body, raw)
+
+
+def parse_here(parse: Callable[[bytes], Parsed], raw: bytes) -> Parsed:
+    """What `parse` makes of a small body. Raises `ProblemError` instead of `BodyError`."""
+    try:
+        return parse(raw)
+    except BodyError as error:
+        raise ProblemError(error.status, error.detail, error.problems) from None
 
 
 def check_value_count(raw: bytes, limit: int) -> None:
@@ -75,24 +83,6 @@ def check_value_count(raw: bytes, limit: int) -> None:
     maximum = limit // 1024 * MAX_VALUES_PER_KIB
     if has_more_values(raw, maximum):
         raise ProblemError(413, f"The body has too many values. The limit of this path is {maximum:,} values.")
-
-
-def parse_json(raw: bytes) -> Any:
-    """The JSON value of a body. Raises `ProblemError` 400 with the position of the fault."""
-    try:
-        return json.loads(raw.decode("utf-8"), parse_constant=_reject_constant)
-    except UnicodeDecodeError:
-        raise ProblemError(400, "The body is not UTF-8.") from None
-    except json.JSONDecodeError as error:
-        raise ProblemError(
-            400, f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
-        ) from None
-    except (ValueError, RecursionError):
-        raise ProblemError(400, "The body is not valid JSON.") from None
-
-
-def _reject_constant(name: str) -> None:
-    raise ValueError(name)
 
 
 def read(model: type[BodyType], limit: int = BODY_LIMIT) -> BodyType:

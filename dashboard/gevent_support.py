@@ -1,8 +1,8 @@
 """Makes blocking work cooperate with gevent, where the process runs on it; elsewhere it does nothing.
 
 psycopg2 waits in C, outside gevent: a wait callback waits in the event loop instead. Hashing a password takes a tenth
-of a second of CPU, reading a file of contacts seconds; they run in a native thread. Garbage collection skips the
-objects created at startup.
+of a second of CPU without the interpreter; it runs in a native thread. What holds the interpreter is parsed in another
+process (`dashboard/parsing`). Garbage collection skips the objects created at startup.
 """
 
 from __future__ import annotations

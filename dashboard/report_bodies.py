@@ -5,13 +5,12 @@ Beacons are `text/plain`, the only type that a page may send without asking firs
 
 from __future__ import annotations
 
-from typing import Any
-
 import flask
 
-from dashboard.bodies import BodyType, check, parse_json, read_bytes
+from dashboard.bodies import LARGE_BODY_LIMIT, BodyType, check, parse_here, read_bytes
 from dashboard.errors import ProblemError, invalid_request
-from rules.json_text import clean_json, has_unstorable, load_json
+from dashboard.parsing import LARGE_BATCH_BYTES, LARGE_BYTES, parse_apart
+from rules.parsers import parse_report
 from rules.tracking import has_too_many_values
 
 #: Maximum bytes of a beacon; browsers refuse slightly larger ones.
@@ -29,7 +28,8 @@ def read(model: type[BodyType], limit: int) -> BodyType:
         raise ProblemError(415, _describe_types())
     if has_too_many_values(raw, limit):
         raise ProblemError(413, "The body has too many values.")
-    body, problems = check(model, _parse(raw))
+    value = parse_apart("report", raw) if len(raw) > _find_bound(limit) else parse_here(parse_report, raw)
+    body, problems = check(model, value)
     if body is None:
         raise invalid_request(problems)
     return body
@@ -41,11 +41,6 @@ def _describe_types() -> str:
     return "The Content-Type must be application/json."
 
 
-def _parse(raw: bytes) -> Any:
-    if has_unstorable(raw):
-        return clean_json(parse_json(raw))
-    try:
-        return load_json(raw.decode())
-    except ValueError:
-        # Slower, and says where the fault is.
-        return parse_json(raw)
+def _find_bound(limit: int) -> int:
+    """The bytes above which a body is parsed in another process: more for a batch, which its limit tells apart."""
+    return LARGE_BATCH_BYTES if limit == LARGE_BODY_LIMIT else LARGE_BYTES

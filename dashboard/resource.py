@@ -48,6 +48,8 @@ class Operation:
     recent_key: bool = False
     #: The type of the response's body; other than JSON, `response` is empty.
     media_type: str = "application/json"
+    #: Reads the body up to the limit, where it becomes something else than an instance of its model.
+    reader: Callable[[int], Any] | None = None
 
 
 class Resource(flask.Blueprint):
@@ -74,6 +76,7 @@ class Resource(flask.Blueprint):
         site_key: bool = False,
         recent_key: bool = False,
         media_type: str = "application/json",
+        reader: Callable[[int], Any] | None = None,
     ) -> Callable[[View], View]:
         """Declare a route. The view gets `call: Caller` unless the route is public, `body` and `query` where declared,
         and the path parameters as strings. A parameter named `…_id` that is not an id answers 404.
@@ -101,6 +104,7 @@ class Resource(flask.Blueprint):
                     site_key,
                     recent_key,
                     media_type,
+                    reader,
                 )
             )
             rule = re.sub(r"{(\w+)}", r"<\1>", path)
@@ -132,7 +136,9 @@ def _guard_view(view: View, operation: Operation) -> View:
     return handle_request
 
 
-def _read_body(operation: Operation, model: type[Body]) -> Body:
+def _read_body(operation: Operation, model: type[Body]) -> Any:
+    if operation.reader is not None:
+        return operation.reader(operation.limit)
     if not operation.body_required and not bodies.read_bytes(operation.limit):
         return model()
     return report_bodies.read(model, operation.limit) if operation.site_key else bodies.read(model, operation.limit)

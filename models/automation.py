@@ -66,16 +66,17 @@ def create(
     actor: AuditActor,
     enabled: bool = True,
     networks: Networks = (),
+    is_valid: bool = False,
 ) -> Publication:
     """Create an automation with `definition` as version 1. Raises `InvalidDefinition`, and then creates nothing.
 
-    `networks` are the private networks that its URLs may reach.
+    `networks` are the private networks that its URLs may reach. With `is_valid` the caller has validated it.
     """
     automation_id = new_id()
     with acting_as(workspace_id):
         execute(Automation.insert(id=automation_id, workspace_id=workspace_id, name=name, type=type, enabled=enabled))
         audit.record(workspace_id, actor, "automation.created", "automation", automation_id, {"name": name})
-        return publish(workspace_id, automation_id, definition, actor, networks=networks)
+        return publish(workspace_id, automation_id, definition, actor, networks=networks, is_valid=is_valid)
 
 
 def create_draft(workspace_id: str, *, name: str, type: str, draft: Mapping[str, Any], actor: AuditActor) -> str:
@@ -100,14 +101,18 @@ def publish(
     expected_version: int | None = None,
     networks: Networks = (),
     note: str | None = None,
+    is_valid: bool = False,
 ) -> Publication:
     """Publish `definition` as the next version and delete the draft; `note` says what it changes. Raises `NotFound`,
-    `InvalidDefinition`, or `Conflict` if the current version is not `expected_version`."""
+    `InvalidDefinition`, or `Conflict` if the current version is not `expected_version`.
+
+    With `is_valid` the caller has validated the definition for the automation's type, which never changes, before this
+    locks the automation."""
     with acting_as(workspace_id):
         row = _lock(workspace_id, automation_id)
         if expected_version is not None and row["version"] != expected_version:
             raise Conflict(f"Version {row['version']} was published in the meantime.", "version")
-        problems = validate(definition, automation_type=row["type"], networks=networks)
+        problems = [] if is_valid else validate(definition, automation_type=row["type"], networks=networks)
         if problems:
             raise InvalidDefinition(problems)
         version, version_id = row["version"] + 1, new_id()

@@ -61,6 +61,20 @@ def load_json(text: str | bytes) -> Any:
         raise ValueError("JSON is nested too deeply") from None
 
 
+def dump_exact_json(value: Any) -> bytes:
+    """Return a JSON value so that `load_exact_json` returns it unchanged, also a lone surrogate or a large integer."""
+    try:
+        return b"o" + orjson.dumps(value)
+    except TypeError:
+        return b"s" + json.dumps(value, separators=(",", ":")).encode()
+
+
+def load_exact_json(data: bytes) -> Any:
+    """Return the value that `dump_exact_json` wrote, read by the same library: orjson rounds large integers."""
+    text = memoryview(data)[1:]
+    return orjson.loads(text) if data[:1] == b"o" else json.loads(text.tobytes())
+
+
 def has_more_values(raw: bytes, limit: int) -> bool:
     """Whether JSON has more than `limit` values, counted by its commas and brackets without parsing it."""
     # A comma within a text counts only where it matters: to leave out the texts takes ten times as long.

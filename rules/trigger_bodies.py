@@ -12,10 +12,13 @@ from pydantic import Field, StringConstraints
 
 from rules import bodies, contacts
 from rules.bodies import Body, DescribedAs, Pattern
+from rules.body_json import invalid_body, parse_body
 from rules.contact_fields import ContactFields
 from rules.problems import Problem
 from rules.trigger_requests import TriggerRequest, hash_body
 
+#: Maximum entries of a batch.
+MAX_BATCH_SIZE = 1000
 #: A trigger's type, as an automation's definition may name it.
 TriggerType = Annotated[
     str,
@@ -43,6 +46,20 @@ class Trigger(Body):
     automation_id: Id | None = Field(None, alias="automationId")
     test: bool = False
     idempotency_key: IdempotencyKey | None = Field(None, alias="idempotencyKey")
+
+
+class Batch(Body):
+    """Several triggers; each is validated separately."""
+
+    triggers: Annotated[list[Annotated[Any, DescribedAs(Trigger)]], Field(min_length=1, max_length=MAX_BATCH_SIZE)]
+
+
+def parse_batch(raw: bytes) -> list[TriggerRequest | list[Problem]]:
+    """Return each trigger of a batch's body, or its problems. Raises `BodyError` where the body is no batch."""
+    batch, problems = bodies.check(Batch, parse_body(raw))
+    if batch is None:
+        raise invalid_body(problems)
+    return [parse_request(entry, path=f"triggers[{index}]") for index, entry in enumerate(batch.triggers)]
 
 
 def parse_request(value: object, *, header_key: str | None = None, path: str = "") -> TriggerRequest | list[Problem]:

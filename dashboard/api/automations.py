@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -12,8 +11,8 @@ import metrics
 from dashboard.access import Caller, current_settings
 from dashboard.api import schemas
 from dashboard.bodies import Body, ShortText
+from dashboard.definitions import find_problems, require_valid
 from dashboard.errors import not_found, serialize_problems
-from dashboard.gevent_support import compute
 from dashboard.resource import Resource
 from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from ephemeral import workflow_cache
@@ -24,7 +23,6 @@ from models.reports import automations as report
 from models.reports import runs
 from models.reports.automations import AutomationDetail, AutomationRow
 from rules.language import AutomationType, infer_type
-from rules.validation import validate
 from tasks.operators import actions as operator_actions
 from tasks.operators import switches
 
@@ -118,14 +116,16 @@ def list_automations(call: Caller, query: AutomationPage) -> Any:
 )
 def create_automation(call: Caller, body: NewAutomation) -> Any:
     """Create an automation and publish its first version."""
+    type_ = body.type or infer_type(body.definition)
+    require_valid(body.definition, type_)
     publication = automation.create(
         call.workspace_id,
         name=body.name,
-        type=body.type or infer_type(body.definition),
+        type=type_,
         definition=body.definition,
         actor=call.actor,
         enabled=body.enabled,
-        networks=current_settings().webhook_allowed_networks,
+        is_valid=True,
     )
     workflow_cache.invalidate(call.workspace_id)
     metrics.operator_actions_total.labels(action="publish", result="done").inc()
@@ -144,9 +144,7 @@ def create_automation(call: Caller, body: NewAutomation) -> Any:
 def validate_automation(call: Caller, body: ValidationRequest) -> Any:  # noqa: ARG001
     """Validate a definition without saving it."""
     type_ = body.type or infer_type(body.definition)
-    networks = current_settings().webhook_allowed_networks
-    # Templates are parsed: half a second for a definition full of them, which other requests do not wait for.
-    problems = compute(partial(validate, automation_type=type_, networks=networks), body.definition)
+    problems = find_problems(body.definition, type_)
     return success(valid=not problems, errors=serialize_problems(problems))
 
 
@@ -165,6 +163,9 @@ def change_automation(call: Caller, automation_id: str, body: AutomationUpdate) 
     """Change an automation. A changed definition is published as the next version."""
     before = require_automation(call.workspace_id, automation_id)
     token = None
+    is_changed = body.definition is not None and body.definition != before["definition"]
+    if is_changed:
+        require_valid(body.definition, before["type"])
     with acting_as(call.workspace_id):
         if body.name is not None:
             automation.rename(call.workspace_id, automation_id, body.name, call.actor)
@@ -172,13 +173,13 @@ def change_automation(call: Caller, automation_id: str, body: AutomationUpdate) 
             automation.toggle(call.workspace_id, automation_id, body.enabled, call.actor)
         if body.automatic_retries is not None:
             automation.set_automatic_retries(call.workspace_id, automation_id, body.automatic_retries, call.actor)
-        if body.definition is not None and body.definition != before["definition"]:
+        if body.definition is not None and is_changed:
             token = automation.publish(
                 call.workspace_id,
                 automation_id,
                 body.definition,
                 call.actor,
-                networks=current_settings().webhook_allowed_networks,
+                is_valid=True,
             ).hook_token
             metrics.operator_actions_total.labels(action="publish", result="done").inc()
     workflow_cache.invalidate(call.workspace_id)

@@ -16,14 +16,25 @@ from dashboard.access import Caller, consume_trigger_limit, current_settings
 from dashboard.api import schemas
 from dashboard.bodies import LARGE_BODY_LIMIT, Body, WholeNumber
 from dashboard.errors import ProblemError, invalid_request, not_found, serialize_problems
+from dashboard.parsing import LARGE_BATCH_BYTES, parse_apart
 from dashboard.resource import Resource
 from dashboard.responses import success
 from models import automation
 from models.ids import is_id
 from models.published import PublishedWorkflow
-from rules.bodies import DescribedAs
+from rules.parsers import read_requests
 from rules.problems import Problem
-from rules.trigger_bodies import Id, IdempotencyKey, Payload, Trigger, TriggerType, build_request, parse_request
+from rules.trigger_bodies import (
+    Batch,
+    Id,
+    IdempotencyKey,
+    Payload,
+    Trigger,
+    TriggerType,
+    build_request,
+    parse_batch,
+    parse_request,
+)
 from rules.trigger_requests import TriggerRequest
 from tasks.intake.single_triggers import accept_single
 from tasks.intake.triggers import AcceptedTrigger, RejectedTrigger, TriggerResult, accept
@@ -31,9 +42,6 @@ from tasks.operators import test_triggers
 from tasks.operators.test_triggers import TestEvent
 
 triggers = Resource("triggers")
-
-#: Maximum entries of a batch.
-MAX_BATCH_SIZE = 1000
 
 _STARTED = schemas.component(
     "StartedExecution", "An execution that a trigger started.", executionId=schemas.ID, automationId=schemas.ID
@@ -66,13 +74,9 @@ ACCEPTED_BATCH = schemas.answer(
     rejected=schemas.array_of(_REJECTED),
     results=schemas.array_of(_BATCH_RESULT),
 )
+#: The triggers of a batch, each parsed or with its problems.
+ParsedBatch = list[TriggerRequest | list[Problem]]
 _HEADER_KEY = re.compile(r"[\x20-\x7e]{1,255}")
-
-
-class Batch(Body):
-    """Several triggers; each is validated separately."""
-
-    triggers: Annotated[list[Annotated[Any, DescribedAs(Trigger)]], Field(min_length=1, max_length=MAX_BATCH_SIZE)]
 
 
 class TestTrigger(Body):
@@ -110,19 +114,28 @@ def accept_trigger(call: Caller, body: Trigger) -> Any:
     return _accept_in_group(call.workspace_id, _require_valid(request), "api")
 
 
+def read_batch(limit: int) -> ParsedBatch:
+    """The triggers of the body, each parsed or with its problems. Raises `ProblemError`."""
+    raw = bodies.read_json_bytes(limit)
+    if len(raw) > LARGE_BATCH_BYTES:
+        return read_requests(parse_apart("triggers", raw))
+    return bodies.parse_here(parse_batch, raw)
+
+
 @triggers.api(
     "POST",
     "/api/triggers/batch",
     permission="trigger",
     body=Batch,
+    reader=read_batch,
     response=ACCEPTED_BATCH,
     status=202,
     limit=LARGE_BODY_LIMIT,
 )
-def accept_batch(call: Caller, body: Batch) -> Any:
+def accept_batch(call: Caller, body: ParsedBatch) -> Any:
     """Accept up to 1,000 triggers. Invalid ones are reported; the others are accepted."""
-    consume_trigger_limit(_build_limit_key(call), len(body.triggers))
-    parsed = [_parse_entry(entry, f"triggers[{index}]") for index, entry in enumerate(body.triggers)]
+    consume_trigger_limit(_build_limit_key(call), len(body))
+    parsed = [_refuse_test(entry, f"triggers[{index}]") for index, entry in enumerate(body)]
     valid = [(index, result) for index, result in enumerate(parsed) if isinstance(result, TriggerRequest)]
     rejected = {index: RejectedTrigger(422, result) for index, result in enumerate(parsed) if isinstance(result, list)}
     metrics.triggers_total.labels(source="api", result="invalid").inc(len(rejected))
@@ -154,9 +167,8 @@ def _serialize_rejected(index: int, rejected: RejectedTrigger) -> dict[str, Any]
     }
 
 
-def _parse_entry(entry: Any, path: str) -> TriggerRequest | list[Problem]:
+def _refuse_test(request: TriggerRequest | list[Problem], path: str) -> TriggerRequest | list[Problem]:
     """One entry of a batch; a test is refused while the sandbox is off."""
-    request = parse_request(entry, path=path)
     if isinstance(request, TriggerRequest) and request.test and current_settings().sandbox == "off":
         return [Problem(f"{path}.test", test_triggers.SANDBOX_OFF)]
     return request
@@ -177,6 +189,8 @@ def accept_hook(token: str) -> Any:
         raise not_found("There is no hook at this URL.")
     workspace_id, automation_id = hook
     consume_trigger_limit(f"hook:{automation_id}", 1)
+    # The hook's secret address is its key.
+    flask.g.credential = automation_id.encode()
     payload = bodies.read_json(bodies.BODY_LIMIT)
     if not isinstance(payload, dict):
         raise invalid_request([Problem("", "must be an object")])

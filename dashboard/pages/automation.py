@@ -11,6 +11,7 @@ import clock
 from dashboard.access import Caller, current_settings
 from dashboard.api.automations import require_automation
 from dashboard.api.runs import DEFAULT_SPAN, RunPage, fetch_run_page
+from dashboard.definitions import find_problems
 from dashboard.live.counts import format_rate
 from dashboard.pages import layout
 from dashboard.pages.chart import HEIGHT, WIDTH, build_bars
@@ -24,7 +25,6 @@ from rules.language import PLAYBOOK
 from rules.outbound_urls import ALL_NETWORKS
 from rules.playbooks import build_frequency
 from rules.problems import Problem
-from rules.validation import validate
 from tasks.operators import switches
 
 automation_detail_pages = flask.Blueprint("automation-detail-pages", __name__)
@@ -90,7 +90,7 @@ def _show_playbook(call: Caller, automation: AutomationDetail) -> Any:
 def _find_playbook_problems(automation: AutomationDetail) -> list[Problem]:
     """Why pages do not get the published version: it is from before a rule."""
     definition = automation["definition"]
-    return [] if definition is None else validate(definition, automation_type=PLAYBOOK, networks=ALL_NETWORKS)
+    return [] if definition is None else find_problems(definition, PLAYBOOK, networks=ALL_NETWORKS, is_bounded=False)
 
 
 def _load_runs(

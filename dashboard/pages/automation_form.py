@@ -5,7 +5,6 @@ The form names the version that it edits. A version that another person publishe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import flask
@@ -15,8 +14,8 @@ import metrics
 from dashboard.access import Caller, current_settings
 from dashboard.api.automations import require_automation
 from dashboard.bodies import BODY_LIMIT, Body, ShortText, check
+from dashboard.definitions import check_text
 from dashboard.errors import not_found
-from dashboard.gevent_support import compute
 from dashboard.pages import labels, layout, playbook_editor
 from dashboard.pages.gallery import NEW_PLAYBOOK, TEMPLATES, Template, find_template
 from ephemeral import workflow_cache
@@ -25,12 +24,9 @@ from models.automation import Publication
 from models.database import acting_as
 from models.errors import Conflict
 from models.reports.automations import AutomationDetail
+from rules.definition_text import TextProblem
 from rules.language import PLAYBOOK, AutomationType
-from rules.outbound_urls import Networks
-from rules.parsing import DefinitionError, find_line, map_lines, read
-from rules.problems import Problem
 from rules.serialization import write
-from rules.validation import validate
 
 automation_form_pages = flask.Blueprint("automation-form-pages", __name__)
 
@@ -40,15 +36,6 @@ class Heading(Body):
 
     name: ShortText
     type: AutomationType = "workflow"
-
-
-@dataclass(frozen=True)
-class FieldError:
-    """A problem and its line in the definition."""
-
-    path: str
-    message: str
-    line: int | None = None
 
 
 @automation_form_pages.get("/automations/new")
@@ -83,7 +70,7 @@ def check_definition() -> Any:
     _extend_form_limit()
     call = layout.require_page_permission("write")
     form = flask.request.form
-    _, faults = _parse_definition(_read_text(), form.get("type", "workflow"))
+    _, faults = check_text(_read_text(), form.get("type", "workflow"))
     return layout.render("definition_problems.html", call, faults=faults)
 
 
@@ -100,7 +87,7 @@ def create() -> Any:
         return _render_form(call, None, faults=faults, **fields), 422
     publication = automation.create(
         call.workspace_id, name=form["name"].strip(), type=type_, definition=definition, actor=call.actor,
-        enabled=enabled, networks=current_settings().webhook_allowed_networks,
+        enabled=enabled, is_valid=True,
     )  # fmt: skip
     return _render_published(call, publication, form["name"].strip())
 
@@ -177,7 +164,7 @@ def _write(call: Caller, row: AutomationDetail, name: str, definition: Any, vers
                 definition,
                 call.actor,
                 expected_version=base_version,
-                networks=current_settings().webhook_allowed_networks,
+                is_valid=True,
             )
         automation.rename(call.workspace_id, row["id"], name, call.actor)
     # The cache holds the name beside the workflow.
@@ -211,29 +198,12 @@ def _read_text() -> str:
     return flask.request.form.get("text", "").replace("\r\n", "\n")
 
 
-def _check_form(name: str, type_: str, text: str) -> tuple[Any, list[FieldError]]:
+def _check_form(name: str, type_: str, text: str) -> tuple[Any, list[TextProblem]]:
     _, problems = check(Heading, {"name": name.strip(), "type": type_})
-    definition, faults = _parse_definition(text, type_)
+    definition, faults = check_text(text, type_)
     return definition, [
-        FieldError(problem.path, problem.message) for problem in problems if problem.path == "name"
+        TextProblem(problem.path, problem.message) for problem in problems if problem.path == "name"
     ] + faults
-
-
-def _parse_definition(text: str, type_: str) -> tuple[Any, list[FieldError]]:
-    """The document and its faults, each with its line where it has one. Other requests do not wait for it."""
-    return compute(_find_definition_faults, text, type_, current_settings().webhook_allowed_networks)
-
-
-def _find_definition_faults(text: str, type_: str, networks: Networks) -> tuple[Any, list[FieldError]]:
-    try:
-        document = read(text)
-    except DefinitionError as error:
-        return None, [FieldError("", str(error))]
-    problems: list[Problem] = validate(document, automation_type=type_, networks=networks)
-    line_index = map_lines(text) if problems else {}
-    return document, [
-        FieldError(problem.path, problem.message, find_line(problem.path, line_index)) for problem in problems
-    ]
 
 
 def _render_form(call: Caller, row: AutomationDetail | None, **fields: Any) -> flask.Response:

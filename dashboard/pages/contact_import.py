@@ -15,16 +15,15 @@ import flask
 from dashboard.access import Caller
 from dashboard.api.contact_import import (
     MAX_LISTED_PROBLEMS,
-    MAX_ROWS,
     PREVIEW_ROWS,
-    ContactFile,
-    read_contact_file,
+    parse_csv,
     write_contacts,
 )
 from dashboard.bodies import LARGE_BODY_LIMIT
 from dashboard.errors import ProblemError
 from dashboard.pages import layout
 from dashboard.pages.contact_fields import FIELDS, format_attribute
+from rules.contact_file import MAX_ROWS, ContactFile
 from rules.problems import Problem
 
 contact_import_pages = flask.Blueprint("contact-import-pages", __name__)
@@ -51,9 +50,10 @@ def upload() -> Any:
     call = layout.require_page_permission("write")
     try:
         text = _read_text()
-        contact_file = read_contact_file(text)
+        contact_file = parse_csv(text)
     except ProblemError as error:
-        return _render_form(call, [problem.message for problem in error.problems]), error.status
+        problems = [problem.message for problem in error.problems] or [error.detail]
+        return _render_form(call, problems), error.status, error.headers
     if "confirm" not in flask.request.form:
         return _render_preview(call, text, contact_file)
     return _render(call, "imported_contacts.html", contact_file, counts=write_contacts(call, contact_file))
@@ -103,8 +103,8 @@ def _render_form(call: Caller, problems: list[str] | None = None) -> flask.Respo
 
 def _render_preview(call: Caller, text: str, contact_file: ContactFile) -> flask.Response:
     rows = [
-        (line, [_format_cell(fields, name) for name in contact_file.header])
-        for line, fields in contact_file.good[:PREVIEW_ROWS]
+        (row.line, [_format_cell(row.fields, name) for name in contact_file.header])
+        for row in contact_file.list_first(PREVIEW_ROWS)
     ]
     return _render(call, "import_preview.html", contact_file, csv=text, rows=rows)
 

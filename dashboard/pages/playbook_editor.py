@@ -14,9 +14,10 @@ from typing import Any
 import flask
 
 import metrics
-from dashboard.access import Caller, current_settings
+from dashboard.access import Caller
 from dashboard.api.automations import require_automation
 from dashboard.bodies import BODY_LIMIT
+from dashboard.definitions import find_problems
 from dashboard.errors import ProblemError
 from dashboard.pages import layout, playbook_fields, playbook_form
 from dashboard.pages.playbook_form import Document
@@ -27,7 +28,6 @@ from models.database import acting_as
 from models.errors import Conflict
 from models.reports.automations import AutomationDetail
 from rules.problems import Problem
-from rules.validation import validate
 
 playbook_pages = flask.Blueprint("playbook-pages", __name__)
 
@@ -120,9 +120,9 @@ def _save(call: Caller, row: AutomationDetail, document: Document, name: str) ->
 
 def _publish(call: Caller, row: AutomationDetail, document: Document, name: str) -> Any:
     """Publish the form as the next version; where it has problems, save it as the draft and show them."""
+    problems = _find_problems(document)
     with acting_as(call.workspace_id):
         _save(call, row, document, name)
-        problems = _find_problems(document)
         version = None if problems or document == row["definition"] else _publish_version(call, row, document)
     if problems:
         return _render(call, require_automation(call.workspace_id, row["id"]), document, name=name, refused=True), 422
@@ -138,7 +138,7 @@ def _publish_version(call: Caller, row: AutomationDetail, document: Document) ->
     form = flask.request.form
     publication = automation.publish(
         call.workspace_id, row["id"], document, call.actor, expected_version=_parse_version(),
-        networks=current_settings().webhook_allowed_networks, note=form.get("note", "").strip()[:200] or None,
+        is_valid=True, note=form.get("note", "").strip()[:200] or None,
     )  # fmt: skip
     if form.get("turn_on") == "true":
         automation.toggle(call.workspace_id, row["id"], True, call.actor)
@@ -174,7 +174,8 @@ def _find_name_problems(name: str) -> list[Problem]:
 
 
 def _find_problems(document: Document) -> Sequence[Problem]:
-    return validate(document, automation_type="playbook", networks=current_settings().webhook_allowed_networks)
+    # Showing a draft is bounded by nobody's other tabs.
+    return find_problems(document, "playbook", is_bounded=flask.request.method == "POST")
 
 
 def _parse_version() -> int:

@@ -22,7 +22,7 @@ monkey.patch_all()
 import gc, json, os
 import gevent
 from dashboard import gevent_support, disconnect, load_app
-from dashboard.api.contact_import import read_contact_file
+from dashboard.api.contact_import import parse_csv
 from dashboard.errors import ProblemError
 from dashboard.pages import forms
 from models import database, queries, user
@@ -77,12 +77,13 @@ csv = "email,phone\\n" + "".join(
 
 def refuse():
     try:
-        read_contact_file("nothing known\\n1\\n")
+        parse_csv("nothing known\\n1\\n")
     except ProblemError as error:
         return error.status
 
-imported = ticks_during(lambda: len(read_contact_file(csv).cells))
-refused = refuse()
+with app.test_request_context():
+    imported = ticks_during(lambda: parse_csv(csv).valid)
+    refused = refuse()
 disconnect(app)
 print(json.dumps({"estimated": estimated, "mailed": mailed, "imported": imported, "refused": refused,
     "frozen": frozen, "left": left,

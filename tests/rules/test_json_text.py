@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from rules.json_text import clean_json, dump_json, dump_storable_json, format_json, has_more_values, load_json
+from rules.json_text import (
+    clean_json,
+    dump_exact_json,
+    dump_json,
+    dump_storable_json,
+    format_json,
+    has_more_values,
+    load_exact_json,
+    load_json,
+)
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
@@ -96,3 +105,10 @@ def test_json_for_people_has_spaces_and_lines() -> None:
 def test_values_are_counted_outside_of_texts(raw: bytes, count: int) -> None:
     assert has_more_values(raw, count - 1)
     assert not has_more_values(raw, count)
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": [1, 1.0, -0.0, True, None, "é"]}, 2**64, {"n": -(2**70), "x": [0.1]}, "\ud800", {"\udfff": []}]
+)
+def test_exact_json_comes_back_unchanged(value: object) -> None:
+    assert repr(load_exact_json(dump_exact_json(value))) == repr(value)
