@@ -29,7 +29,7 @@ from rules.channels import CHANNELS, PROVIDER_NAMES, TEXT_PROVIDERS
 from rules.errors import BY_CLASS
 from rules.runs import KINDS
 
-#: This process's slot among the programs, such as `executions-0`; no underscore, as it becomes part of a file name. A
+#: This process's slot among the programs, such as `engine-0`; no underscore, as it becomes part of a file name. A
 #: slot without a number is that of a process which only forks those that count.
 SLOT = os.environ.get("BECKON_SLOT", "")
 DIRECTORY = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
@@ -49,7 +49,7 @@ REGISTRY = CollectorRegistry()
 
 QUEUES = ("triggers", "executions", "generation", "sending", "tracking")
 #: The programs that count, by the first part of their slots.
-PROGRAMS = ("executions", "generation", "sending", "tracking", "scheduler", "dashboard")
+PROGRAMS = ("engine", "tracking", "scheduler", "dashboard")
 #: Kinds of HTTP requests. Probes belong to none: orchestrators and Prometheus send most of them.
 HTTP_GROUPS = ("api", "page", "webhook", "stream", "static")
 #: Families of triggers: a user's own event names are all `event`.
@@ -116,6 +116,10 @@ eligibility_total = _counter(
 )
 #: kind: lease (its worker died), notification (it was lost), due (it was due without a notification).
 deliveries_rescued_total = _counter("deliveries_rescued_total", "Executions that a sweep resumed, by kind.", "kind")
+#: way: memory (the other pool of the same process), redis (that pool had no place, or is another process's).
+transfers_total = _counter(
+    "transfers_total", "Executions whose next outside call belongs to this queue, by the way they came.", "queue", "way"
+)
 quarantined_total = _counter("quarantined_total", "Executions quarantined after three dead deliveries.", "reason")
 breakers_opened_total = _counter(
     "breakers_opened_total", "Breakers opened: a provider did not answer a workspace.", "provider"
@@ -196,6 +200,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (retries_total, (("manual", "operator"), ("sweep", "due"), *product(("scheduled",), BY_CLASS))),
     (eligibility_total, (("yes", "none"), ("later", "active_hours"), *product(("no",), RULES))),
     (deliveries_rescued_total, product(("lease", "notification", "due"))),
+    (transfers_total, product(("executions", "generation", "sending"), ("memory", "redis"))),
     (quarantined_total, product(("deliveries",))),
     (breakers_opened_total, product(PROVIDER_NAMES)),
     (cache_requests_total, product(("workflows", "versions"), ("hit", "miss"))),

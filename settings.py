@@ -254,17 +254,21 @@ class Settings(BaseSettings):
     )
     workers: int = _variable(
         "BECKON_WORKERS",
-        max(1, (os.cpu_count() or 2) // 2),
-        "Processes of each worker program.",
-        default_text="one for every two processors",
+        min(4, os.cpu_count() or 2),
+        "Processes of the engine.",
+        default_text="one for each processor, at most 4",
         ge=1,
         le=256,
     )
     threads: int = _variable(
-        "BECKON_THREADS", 8, "Threads in each process of the executions and tracking programs.", ge=1, le=512
+        "BECKON_THREADS", 8, "Threads of the pools `executions` and `tracking`, for each process.", ge=1, le=512
     )
     io_threads: int = _variable(
-        "BECKON_IO_THREADS", 32, "Threads in each process of the generation and sending programs.", ge=1, le=512
+        "BECKON_IO_THREADS",
+        32,
+        "Threads of each of the pools `generation` and `sending`, for each process.",
+        ge=1,
+        le=512,
     )
     web_workers: int = _variable(
         "BECKON_WEB_WORKERS",

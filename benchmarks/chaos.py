@@ -121,7 +121,7 @@ class Chaos:
                 self._kill_worker()
 
     def _kill_worker(self) -> None:
-        name = self.rng.choice(["generation-0", "generation-0", "sending-0", "sending-0", "executions-0", "scheduler"])
+        name = self.rng.choice(["engine-0", "engine-0", "engine-1", "engine-1", "tracking-0", "scheduler"])
         pid = self._find_program_pid(name)
         if pid is None:
             return

@@ -5,8 +5,7 @@ Four contestants take turns, round by round, each with 2 processes of 4 threads,
     (a)  an actor of dramatiq that does nothing
     (b)  one actor that does the workflow, with a row and a commit for each step (`baseline_actor.plain`)
     (b') the same without a database, the ceiling (`baseline_actor.bare`)
-    (c)  Beckon: the generation and the sending program and the scheduler, from accepted triggers to completed
-         executions
+    (c)  Beckon: two engine processes and the scheduler, from accepted triggers to completed executions
 
 The workflow is a check, a generated text and an e-mail. The sandbox answers both requests at once, and its cost is not
 counted. The work is enqueued while the workers are paused; the time runs from their start to the last finished
@@ -245,8 +244,8 @@ def _build_contestants(bench: Bench) -> list[Contestant]:
     worker = [sys.executable, str(ROOT / "benchmarks" / "baseline_actor.py"), str(THREADS)]
     plain = [_start_program(worker, bench.servers, f"plain-{number}") for number in range(PROCESSES)]
     beckon = [
-        _start_program([*BECKON, *arguments], bench.servers, arguments[-1])
-        for arguments in (("worker", "generation"), ("worker", "sending"), ("scheduler",))
+        *(_start_program([*BECKON, "worker"], bench.servers, f"engine-{number}") for number in range(PROCESSES)),
+        _start_program([*BECKON, "scheduler"], bench.servers, "scheduler-0"),
     ]
     contestants = [
         Contestant("nothing", plain, bench.build_actor_fill("nothing"), bench.count_plain_messages),
@@ -265,7 +264,7 @@ def _build_contestants(bench: Bench) -> list[Contestant]:
 
 
 def _start_program(command: list[str], servers: BenchmarkServers, slot: str) -> subprocess.Popen[bytes]:
-    environ = {**os.environ, "BECKON_SLOT": f"{slot}-0", "PROMETHEUS_MULTIPROC_DIR": str(servers.home / "metrics")}
+    environ = {**os.environ, "BECKON_SLOT": slot, "PROMETHEUS_MULTIPROC_DIR": str(servers.home / "metrics")}
     with open(servers.home / f"{slot}.log", "wb") as log:
         return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
 

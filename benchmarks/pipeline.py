@@ -1,6 +1,6 @@
 """Utilisation of threads that wait for outside calls: the AI takes 50 ms and the provider 20 ms.
 
-With few threads, the threads and not the processor are the limit: the generation program can generate `threads / 0.05`
+With few threads, the threads and not the processor are the limit: the pool `generation` can generate `threads / 0.05`
 texts a second. The throughput of the whole pipeline (check, text, e-mail, everything stored) is compared with that for
 several numbers of threads; the first must reach at least 90 %. Run: `python benchmarks/pipeline.py [threads …]`.
 """
@@ -93,7 +93,7 @@ def _set_delay(servers: BenchmarkServers, provider: str, seconds: float) -> None
 
 @contextmanager
 def _run_workers(servers: BenchmarkServers, threads: int) -> Iterator[None]:
-    commands = (("worker", "generation"), ("worker", "sending"), ("scheduler",))
+    commands = (("worker",), ("scheduler",))
     environ = {
         **os.environ, "BECKON_IO_THREADS": str(threads), "PROMETHEUS_MULTIPROC_DIR": str(servers.home / "metrics")
     }  # fmt: skip

@@ -74,7 +74,7 @@ class Cache:
 class Process:
     """One process, as its last heartbeat described it; times are RFC 3339."""
 
-    #: The program, such as `executions`, and this copy of it, such as `executions-0`.
+    #: The program, such as `engine`, and this copy of it, such as `engine-0`.
     program: str
     name: str
     host: str
@@ -144,8 +144,11 @@ def list_processes() -> list[Process]:
 
 
 def list_lost(live: Sequence[Process]) -> list[Process]:
-    """Return the processes that ended within LOST_SECONDS without removing themselves and that no later process of the
-    same program replaces, by the live ones. Raises `ephemeral.connection.ERRORS` without Redis."""
+    """Return the processes that ended within LOST_SECONDS without removing themselves, and that no later process of the
+    same program and at least the same queues replaces, by the live ones.
+
+    Raises `ephemeral.connection.ERRORS` without Redis.
+    """
     client = get_ephemeral()
     seconds, _ = client.time()
     last: dict[str, str] = client.hgetall(_LAST)  # type: ignore[assignment]
@@ -166,13 +169,17 @@ def _exclude_replaced(lost: Sequence[Process], live: Sequence[Process]) -> list[
     spare = list(live)
     remaining = []
     for process in lost:
-        later = (other for other in spare if other.program == process.program and _is_after(other, process))
-        replacement = next(later, None)
+        replacement = next((other for other in spare if _replaces(other, process)), None)
         if replacement is None:
             remaining.append(process)
         else:
             spare.remove(replacement)
     return remaining
+
+
+def _replaces(process: Process, lost: Process) -> bool:
+    serves_the_same = process.program == lost.program and set(process.queues) >= set(lost.queues)
+    return serves_the_same and _is_after(process, lost)
 
 
 def _is_after(process: Process, lost: Process) -> bool:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypedDict, get_args
+from typing import Literal, TypedDict, get_args
 
-from peewee import SQL, fn
+from peewee import fn
 
 from models import breaker, execution
 from models.breaker import OpenBreakerRow
-from models.engine.rows import BreakerRow, DueRow, PauseRow, parse_breakers, parse_pauses
+from models.engine.rows import DueRow
 from models.errors import NotFound
 from models.expressions import now
 from models.ids import new_id
-from models.queries import execute, fetch, fetch_first
+from models.queries import execute, fetch
 from models.selection import select_all, select_of_automation, select_of_queue
-from models.tables import Automation, Execution, Pause, ProviderBreaker
+from models.tables import Automation, Pause
 from models.tables.workspaces import PauseKind, PauseReason
 
 #: Why something does not run: the reasons of pauses, and `timeouts` of a provider whose breaker is open.
@@ -34,20 +34,6 @@ class PausedRow(TypedDict):
     created_at: datetime
     draining: bool
     actor_name: str | None
-
-
-class ExecutionPauses(TypedDict):
-    """What may hold an execution: pauses of its automation, of its workspace's queues and providers, and breakers."""
-
-    automation_paused: bool
-    pauses: list[PauseRow]
-    breakers: list[BreakerRow]
-
-
-class _UnparsedPauses(TypedDict):
-    automation_paused: bool
-    pauses: list[dict[str, Any]]
-    breakers: list[dict[str, Any]]
 
 
 class CredentialPauseRow(TypedDict):
@@ -120,48 +106,6 @@ def start_trial(provider: str, workspace_id: str) -> list[DueRow] | None:
     if not execute(Pause.update(retry_at=now()).where(paused, Pause.workspace_id == workspace_id)):
         return breaker.request_probe(workspace_id, provider)
     return execution.resume_longest_misconfigured(provider)
-
-
-def fetch_for_execution(execution_id: str) -> ExecutionPauses | None:
-    """Return the pauses that may hold an execution now; None if there is no such execution."""
-    pauses = Pause.select(
-        fn.coalesce(
-            fn.jsonb_agg(
-                fn.jsonb_build_object(
-                    "kind", Pause.kind, "name", Pause.name, "reason", Pause.reason, "retry_at", Pause.retry_at,
-                    "draining", Pause.draining,
-                )
-            ),
-            SQL("'[]'"),
-        )
-    ).where(Pause.workspace_id == Execution.workspace_id)  # fmt: skip
-    breakers = ProviderBreaker.select(
-        fn.coalesce(
-            fn.jsonb_agg(
-                fn.jsonb_build_object(
-                    "provider", ProviderBreaker.provider, "opened_at", ProviderBreaker.opened_at,
-                    "probe_at", ProviderBreaker.probe_at, "probed_by", ProviderBreaker.probed_by,
-                )
-            ),
-            SQL("'[]'"),
-        )
-    ).where(ProviderBreaker.workspace_id == Execution.workspace_id)  # fmt: skip
-    query = (
-        Execution.select(
-            Automation.paused_at.is_null(False).alias("automation_paused"), pauses.alias("pauses"),
-            breakers.alias("breakers"),
-        )
-        .join(Automation, on=Automation.id == Execution.automation_id)
-        .where(Execution.id == execution_id)
-    )  # fmt: skip
-    row = fetch_first(_UnparsedPauses, query)
-    if row is None:
-        return None
-    return {
-        "automation_paused": row["automation_paused"],
-        "pauses": parse_pauses(row["pauses"]),
-        "breakers": parse_breakers(row["breakers"]),
-    }
 
 
 def list_credential_pauses() -> list[CredentialPauseRow]:

@@ -1,11 +1,12 @@
 """Runs one execution from its current state as far as it can go now; only this module knows the order of its parts.
 
-    notification → claim (lease, fence, delivery counted) → paused? → eligibility → steps → waits, is requeued or ends
+    notification → claim (lease, fence, delivery counted) → paused? → eligibility → steps → waits, changes pools or ends
 
-A worker runs every step up to and including the next outside call of its own queue, and continues in place while the
-following call belongs to the same queue. Otherwise it records the state and notifies the next queue. One write records
-everything between two outside calls. A worker that has lost its lease records nothing more: the fence refuses its
-writes. `tasks.runtime.moves` draws the states.
+A pool runs every step up to and including the next outside call of its own queue, and continues in place while the
+following call belongs to the same queue. Otherwise the execution goes on in that queue's pool of the same process, in
+memory and under the same lease; where that pool has no place, its state is recorded and the queue is notified. One
+record holds everything between two outside calls. A worker that has lost its lease records nothing more: the fence
+refuses its writes. `tasks.runtime.moves` draws the states.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ from tasks.shutdown import release_unstarted, undo_intent
 from tasks.steps import local_steps
 from tasks.steps.channels import find_address, find_provider, get_channel, is_to_contact
 from tasks.steps.composing import prepare
+from tasks.steps.current_facts import are_old, refresh_if_old
 from tasks.steps.follow_check import check_follow
 from tasks.steps.generation import generate
-from tasks.steps.pauses import rest_if_paused, rest_if_paused_since
+from tasks.steps.pauses import rest_if_paused
 from tasks.steps.review_gate import rest_if_in_review
 from tasks.steps.sending import send
 
@@ -46,9 +48,6 @@ log = structlog.get_logger(__name__)
 
 #: Consecutive deliveries that may fail without recording anything.
 MAX_DELIVERIES = 3
-
-#: A claim that waited longer than this for a thread is requeued, to be claimed again with current facts.
-MAX_CLAIM_AGE_SECONDS = 1.0
 
 #: The workflow of a claimed execution until its own is loaded.
 PLACEHOLDER_WORKFLOW = Workflow(WorkflowTrigger(""), Rules(), ())
@@ -85,7 +84,7 @@ def advance(execution_ids: str | list[str], queue: Queue, rescued: bool = False)
     engine = get_engine()
     pending_ids = [execution_ids] if isinstance(execution_ids, str) else execution_ids
     while pending_ids:
-        reserved = engine.executor.reserve_slots(len(pending_ids), prefetch=not rescued)
+        reserved = engine.pools[queue].reserve_slots(len(pending_ids), prefetch=not rescued)
         if not reserved:
             # This process stops; another one claims them.
             notify(queue, pending_ids)
@@ -95,29 +94,29 @@ def advance(execution_ids: str | list[str], queue: Queue, rescued: bool = False)
 
 
 def _claim(engine: Engine, execution_ids: list[str], queue: Queue) -> None:
-    reserved = len(execution_ids)
+    pool, reserved = engine.pools[queue], len(execution_ids)
     try:
         requested_at = time.monotonic()
         for row in engine.group_commit.claim_many(execution_ids):
             claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, queue)
             engine.leases.hold(claimed, requested_at)
             rates.count_out(row["workspace_id"], queue)
-            if engine.executor.submit(claimed):
+            if row["status_before"] == "running":
+                metrics.deliveries_rescued_total.labels(kind="lease").inc()
+            if pool.submit(claimed):
                 reserved -= 1
             else:
                 release_unstarted(engine, [claimed])
     finally:
-        engine.executor.release_slots(reserved)
+        pool.release_slots(reserved)
 
 
 def run_claimed(claimed: ClaimedExecution) -> bool:
-    """Run a claimed execution until it records an intent, or as far as it can go.
+    """Run a claimed execution in its pool until it records an intent, or as far as it can go there.
 
-    Returns whether the executor is finished with it.
+    Returns whether the pool is finished with it.
     """
     engine = get_engine()
-    if claimed.row["status_before"] == "running":
-        metrics.deliveries_rescued_total.labels(kind="lease").inc()
     return run_continuation(engine, claimed, _run_steps(engine, claimed, claimed.queue))
 
 
@@ -128,14 +127,16 @@ def _run_steps(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> Conti
                 f"The worker died {MAX_DELIVERIES} times in a row on this execution, so it is quarantined."
                 " Check the worker's log of that time, then retry or discard the execution."
             )
-        should_continue = _check_admission(engine, claimed, queue)
+        should_continue = (
+            _check_again(claimed, queue) if claimed.is_admitted else _check_admission(engine, claimed, queue)
+        )
         while should_continue:
             claimed.step = step = find_next_step_of_round(claimed)
             if step is None:
                 should_continue = end_round(engine, claimed)
             else:
                 should_continue = (
-                    _keep_or_requeue(engine, claimed, step, queue)
+                    _keep_or_leave(engine, claimed, step, queue)
                     and not _rest_before_later_call(claimed, step, queue)
                     and (yield from _run_step(engine, claimed, step))
                 )
@@ -180,8 +181,9 @@ def _run_step(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continua
 
 def _check_admission(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> bool:
     """Whether the execution is not paused and, where a round begins, the rules allow it."""
-    if claimed.age_seconds() > MAX_CLAIM_AGE_SECONDS:
-        # The facts of the claim may be outdated.
+    claimed.is_admitted = True
+    if are_old(claimed):
+        # It waited long for a thread, so another claim reads current facts.
         moves.requeue(claimed, queue)
         return False
     try:
@@ -199,8 +201,14 @@ def _check_admission(engine: Engine, claimed: ClaimedExecution, queue: Queue) ->
         return False
 
 
-def _keep_or_requeue(engine: Engine, claimed: ClaimedExecution, step: Step, queue: Queue) -> bool:
-    """Whether this worker may run the step; otherwise requeue it on the queue of its outside call."""
+def _check_again(claimed: ClaimedExecution, queue: Queue) -> bool:
+    """Whether an execution from another pool may go on in this one: nothing that came since its claim holds it."""
+    refresh_if_old(claimed)
+    return not rest_if_paused(claimed, queue) and not end_if_stopped(claimed)
+
+
+def _keep_or_leave(engine: Engine, claimed: ClaimedExecution, step: Step, queue: Queue) -> bool:
+    """Whether this pool may run the step; otherwise the execution goes on where its outside call belongs."""
     step_queue = ACTIONS[step.action].queue
     if step_queue is None or step_queue == queue:
         return True
@@ -210,18 +218,17 @@ def _keep_or_requeue(engine: Engine, claimed: ClaimedExecution, step: Step, queu
             return False
     if claimed.stage == "generating":
         moves.enter(claimed, claimed.base_stage)
-    moves.requeue(claimed, step_queue)
+    moves.leave_pool(claimed, step_queue)
     return False
 
 
 def _rest_before_later_call(claimed: ClaimedExecution, step: Step, queue: Queue) -> bool:
     """Whether a pause that began while this worker runs the execution holds its next outside call."""
-    is_later_call = step.action in CALLS and claimed.age_seconds() > MAX_CLAIM_AGE_SECONDS
-    return is_later_call and rest_if_paused_since(claimed, queue)
+    return step.action in CALLS and refresh_if_old(claimed) and rest_if_paused(claimed, queue, is_running=True)
 
 
 def _prepare_message(engine: Engine, claimed: ClaimedExecution, step: Step) -> None:
-    """Compose the message before requeueing, so that an operator sees it waiting."""
+    """Compose the message before the execution leaves, so that an operator sees it waiting."""
     if not find_address(claimed, step) or get_channel(step) in claimed.suppressed:
         return
     prepare(engine, claimed, step)

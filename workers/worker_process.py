@@ -1,8 +1,11 @@
-"""One worker process: dramatiq's consumers and the executor for the queues of one program, with its group commit and
-its leases.
+"""One worker process: a pool of threads for each of its queues, with one group commit, one broker and its leases.
 
-SIGTERM ends it within 25 seconds and loses nothing: it consumes no new notification, releases
-generations at once, gives sends in flight 20 seconds and then records them with an unknown outcome.
+The engine has the pools `executions`, `generation` and `sending`; an execution goes from one to the next in memory.
+Each pool takes the notifications of its queue with consumer threads of its own, so that a full pool holds up no other.
+`tracking` is a program of its own.
+
+SIGTERM ends a process within 25 seconds and loses nothing: it consumes no new notification, releases generations at
+once, gives sends in flight 20 seconds and then records them with an unknown outcome.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import structlog
 from dramatiq import Broker, Worker
@@ -25,6 +29,7 @@ from ephemeral import workflow_cache
 from ephemeral.connection import open_ephemeral
 from ephemeral.heartbeats import Heartbeat, Pool
 from models import database
+from rules.stages import Queue
 from settings import Settings
 from tasks.runtime import broker
 from tasks.runtime.claimed_execution import ClaimedExecution
@@ -35,38 +40,41 @@ log = structlog.get_logger(__name__)
 
 #: The queues of each program.
 PROGRAMS = {
-    "executions": ("executions", "triggers"),
-    "generation": ("generation",),
-    "sending": ("sending",),
+    "engine": ("executions", "triggers", "generation", "sending"),
     "tracking": ("tracking",),
 }
-#: Queues of outside calls: executor threads run their executions, so few consumer threads are enough.
-IO_QUEUES = {"generation", "sending"}
+#: Queues whose actors run on the consumer threads of another queue.
+SHARED_CONSUMERS = {"triggers": "executions"}
+#: Queues of outside calls: their pools' threads run the executions, so few consumer threads are enough.
+IO_QUEUES = ("generation", "sending")
 MAX_CONSUMER_THREADS = 2
 #: Seconds that sends in flight have to end after SIGTERM.
 DRAIN_TIMEOUT_SECONDS = 20.0
 #: Connections beyond one for each thread: for the group commit, the leases, the completions and the main thread.
 EXTRA_CONNECTIONS = 4
+#: Threads that may have a connection at once. They need one for a few milliseconds, and wait for it.
+MAX_THREAD_CONNECTIONS = 36
 
 
-def run_worker(program: str) -> None:
-    """Work on the queues of one program until SIGTERM or SIGINT."""
-    settings = settings_module.load()
+def run_worker(queues: Sequence[str] = PROGRAMS["engine"]) -> None:
+    """Work on these queues until SIGTERM or SIGINT."""
+    settings, program = settings_module.load(), find_program(queues)
     logs.set_up(f"worker-{program}", settings.log_level)
     logs.log_uncaught_exceptions()
     traces.set_up(f"worker-{program}", settings.otlp_endpoint)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    threads = settings.io_threads if program in ("generation", "sending") else settings.threads
-    database.open_pool(settings.database_service_url, "beckon_service", threads + EXTRA_CONNECTIONS)
+    threads = sum(count_threads(settings, queue) for queue in queues if queue not in SHARED_CONSUMERS)
+    connections = min(threads, MAX_THREAD_CONNECTIONS) + EXTRA_CONNECTIONS
+    database.open_pool(settings.database_service_url, "beckon_service", connections)
     engine = start(settings)
-    running = start_worker(settings, PROGRAMS[program], threads)
+    running = start_worker(settings, queues)
     # The objects loaded so far stay alive; scanning them in every collection would only cost time.
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
-    log.info("worker started", queues=PROGRAMS[program], threads=threads, pid=os.getpid())
-    Heartbeat(program, PROGRAMS[program], lambda: read_pools(engine, running)).run_until(stopping)
+    log.info("worker started", queues=queues, threads=threads, pid=os.getpid())
+    Heartbeat(program, queues, lambda: read_pools(engine, running)).run_until(stopping)
     stop_worker(engine, running)
     traces.shut_down()
     log.info("worker stopped")
@@ -75,39 +83,77 @@ def run_worker(program: str) -> None:
     os._exit(0)
 
 
+def find_program(queues: Sequence[str]) -> str:
+    """Return the program that serves these queues, or some of them."""
+    return "tracking" if set(queues) <= set(PROGRAMS["tracking"]) else "engine"
+
+
+def count_threads(settings: Settings, queue: str) -> int:
+    """Return the number of threads of a queue's pool."""
+    return settings.io_threads if queue in IO_QUEUES else settings.threads
+
+
 @dataclass(frozen=True)
 class RunningWorker:
-    """The running parts that `start_worker` returns."""
+    """The running parts that `start_worker` returns: dramatiq's workers by the queue that names them."""
 
-    worker: Worker
+    broker: Broker
+    workers: dict[str, Worker]
     listener: workflow_cache.Listener
 
+    def pause(self) -> None:
+        """Consume nothing until `resume`."""
+        for worker in self.workers.values():
+            worker.pause()
 
-def start_worker(settings: Settings, queues: tuple[str, ...], threads: int) -> RunningWorker:
-    """Connect to Redis and start consuming the notifications of these queues."""
+    def resume(self) -> None:
+        """Consume again."""
+        for worker in self.workers.values():
+            worker.resume()
+
+
+def start_worker(settings: Settings, queues: Sequence[str]) -> RunningWorker:
+    """Connect to Redis, start the pool of each queue, and consume the notifications of these queues.
+
+    Dramatiq advises against several workers in a process, because they compete for the same messages. Ours share the
+    connection and no queue.
+    """
     open_ephemeral(settings)
     worker_broker = broker.set_up(settings)
     handler = bind_actors(worker_broker)
     listener = workflow_cache.listen()
-    get_engine().start_executor(threads, handler)
-    consumer_threads = min(threads, MAX_CONSUMER_THREADS) if set(queues) <= IO_QUEUES else threads
+    pools = [cast(Queue, queue) for queue in broker.EXECUTION_QUEUES if queue in queues]
+    get_engine().start_pools({queue: count_threads(settings, queue) for queue in pools}, handler)
+    groups: dict[str, set[str]] = {}
+    for queue in queues:
+        groups.setdefault(SHARED_CONSUMERS.get(queue, queue), set()).add(queue)
+    workers = {name: _start_consumers(worker_broker, group, settings, name) for name, group in groups.items()}
+    return RunningWorker(worker_broker, workers, listener)
+
+
+def _start_consumers(worker_broker: Broker, queues: set[str], settings: Settings, name: str) -> Worker:
+    threads = count_threads(settings, name)
     worker = Worker(
-        worker_broker, queues=set(queues), worker_timeout=broker.LISTENER_POLL_MS, worker_threads=consumer_threads
+        worker_broker,
+        queues=queues,
+        worker_timeout=broker.LISTENER_POLL_MS,
+        worker_threads=min(threads, MAX_CONSUMER_THREADS) if name in IO_QUEUES else threads,
     )
     worker.queue_prefetch = broker.PREFETCH
     worker.start()
-    return RunningWorker(worker, listener)
+    # It adds consumers for queues that are declared later. There are none, and dramatiq warns of a second one.
+    del worker_broker.middleware[-1]
+    return worker
 
 
 def read_pools(engine: Engine, running: RunningWorker) -> dict[str, Pool]:
-    """Measure the pool of each queue: the executor's threads where executions run, else the threads of its actors.
+    """Measure the pool of each queue: the threads that run its executions, or for `tracking` those of its actors.
 
     Triggers are accepted between executions, so they have no pool of their own.
     """
-    executor, worker = engine.executor, running.worker
-    served = set(worker.consumer_whitelist or ())
-    pools = {queue: Pool(executor.size, executor.busy) for queue in broker.EXECUTION_QUEUES if queue in served}
-    if "tracking" in served:
+    pools: dict[str, Pool] = {queue: Pool(pool.size, pool.busy) for queue, pool in engine.pools.items()}
+    worker = running.workers.get("tracking")
+    if worker is not None:
         tasks = worker.work_queue
         busy = min(worker.worker_threads, max(0, tasks.unfinished_tasks - tasks.qsize()))
         pools["tracking"] = Pool(worker.worker_threads, busy)
@@ -117,7 +163,7 @@ def read_pools(engine: Engine, running: RunningWorker) -> dict[str, Pool]:
 def bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
     """Declare every actor on this broker, whichever broker was set when the actor's module was first imported.
 
-    Returns the handler that executor threads call with a claimed execution.
+    Returns the handler that the pools' threads call with a claimed execution.
     """
     from tasks import executions
     from tasks.intake import callbacks, tracking_actor, trigger_messages
@@ -142,13 +188,18 @@ def bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
 
 def stop_worker(engine: Engine, running: RunningWorker, drain_timeout_seconds: float = DRAIN_TIMEOUT_SECONDS) -> None:
     """Stop consuming, release or finish the work in flight, and stop the threads."""
-    worker = running.worker
-    for consumer in worker.consumers.values():
-        consumer.pause()
-    for thread in worker.workers:
-        thread.stop()
-    release_unstarted(engine, engine.executor.close())
+    workers = running.workers.values()
+    for worker in workers:
+        for consumer in worker.consumers.values():
+            consumer.pause()
+        for thread in worker.workers:
+            thread.stop()
+    release_unstarted(engine, [claimed for pool in engine.pools.values() for claimed in pool.close()])
     drain(engine, drain_timeout_seconds)
-    worker.stop(timeout=1_000)
+    stops = [threading.Thread(target=worker.stop, kwargs={"timeout": 1_000}) for worker in workers]
+    for stop in stops:
+        stop.start()
+    for stop in stops:
+        stop.join()
     running.listener.stop()
     engine.close()

@@ -14,6 +14,7 @@ from collections.abc import Generator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar, cast
 
+from models.engine.current_facts import CurrentFacts
 from models.engine.group_commit import CommitFuture
 from models.engine.records import Effect, ExecutionRecord
 from models.engine.rows import ClaimedRow, ExecutionState, MessageRow, StepRow, list_columns
@@ -47,7 +48,7 @@ class ClaimedExecution:
 
     def __init__(self, row: ClaimedRow, workflow: Workflow, queue: Queue = "executions") -> None:
         self.row = row
-        #: The queue of the notification that led to the claim.
+        #: The queue of the notification that led to the claim, then that of the pool that continues it.
         self.queue = queue
         self.workflow = workflow
         self.execution_id: str = row["id"]
@@ -74,11 +75,16 @@ class ClaimedExecution:
         self.accepted: dict[str, str | None] = {}
         #: The day for which this round is known to hold a reservation under the daily limits.
         self.limit_reserved_on: date | None = None
+        #: Whether a pool has begun it: the pauses and rules of its claim were checked.
+        self.is_admitted = False
+        #: The queue of the next outside call, where it is not this pool's.
+        self.next_queue: Queue | None = None
         #: The queue that continues the execution, once it is requeued.
         self.requeued_to: Queue | None = None
         self.changes = Changes()
         #: The database's time at the zero of this process's monotonic clock.
         self._began: datetime = row["claimed_at"] - timedelta(seconds=row["sent_monotonic"])
+        self._facts_at = row["sent_monotonic"]
 
     def _sort_rows_by_round(self) -> None:
         for step in sorted(self.row["steps"], key=lambda step: step["round"]):
@@ -110,8 +116,15 @@ class ClaimedExecution:
         return max(self._began + timedelta(seconds=time.monotonic()), self.state["stage_since"])
 
     def age_seconds(self) -> float:
-        """Seconds since the claim was sent."""
-        return time.monotonic() - self.row["sent_monotonic"]
+        """Seconds since its facts (contact, suppressions, pauses) were asked for: by the claim, or anew."""
+        return time.monotonic() - self._facts_at
+
+    def replace_facts(self, facts: CurrentFacts, asked_at: float) -> None:
+        """Replace what others may have changed since the claim; `asked_at` is monotonic time from before the query."""
+        self._facts_at = asked_at
+        self.row.update(facts)  # type: ignore[typeddict-item]
+        self.suppressed = set(facts["suppressed"])
+        self.contact = facts["contact"] and build_contact_facts(facts["contact"])
 
     @property
     def finished_outputs(self) -> dict[str, Mapping[str, Any]]:

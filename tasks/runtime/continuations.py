@@ -1,8 +1,9 @@
 """Runs the continuation of a claimed execution: from intent to intent, and to the release of its lease.
 
 A continuation is a generator (`tasks.executions` defines it) that yields where its intent must be durable before it
-continues. No thread waits for that: the group commit's callback resumes it on a free thread. When it ends, the lease
-is released once the final record is durable.
+continues. No thread waits for that: the group commit's callback resumes it on a free thread of its pool. When it ends,
+the lease is released once the final record is durable; or, where the next call is another queue's, the execution goes
+to that queue's pool as it is, with its lease and its unrecorded changes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from models import message
 from models.database import CONNECTION_ERRORS, transaction
 from models.engine.group_commit import CommitFuture
 from providers.base import LeaseLost
-from tasks.runtime import spans
+from tasks.runtime import moves, spans
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine, confirm
 from tasks.runtime.notifications import notify_rows
@@ -38,6 +39,8 @@ def run_continuation(
     callback: Callable[[CommitFuture], None]
     try:
         is_finished = _resume(continuation, intent)
+        if is_finished and _leave_pool(engine, claimed):
+            return True
         if is_finished:
             callback = engine.completions.wrap(lambda future: _release(engine, claimed, future))
         else:
@@ -69,7 +72,28 @@ def _build_resume_callback(
     engine: Engine, claimed: ClaimedExecution, continuation: Continuation[None]
 ) -> Callable[[CommitFuture], None]:
     """Return a callback that resumes the continuation on a free thread once its intent is settled."""
-    return lambda future: engine.executor.resume(lambda: run_continuation(engine, claimed, continuation, future))
+    return lambda future: engine.pools[claimed.queue].resume(
+        lambda: run_continuation(engine, claimed, continuation, future)
+    )
+
+
+def _leave_pool(engine: Engine, claimed: ClaimedExecution) -> bool:
+    """Give an execution whose next call is another queue's to that queue's pool; requeue it where there is no place.
+
+    Returns whether the other pool has it, whose threads may already run it.
+    """
+    queue, claimed.next_queue = claimed.next_queue, None
+    if queue is None:
+        return False
+    workspace_id = claimed.row["workspace_id"]
+    if engine.transfer(claimed, queue):
+        metrics.transfers_total.labels(queue=queue, way="memory").inc()
+        rates.count_in(workspace_id, queue)
+        rates.count_out(workspace_id, queue)
+        return True
+    metrics.transfers_total.labels(queue=queue, way="redis").inc()
+    moves.requeue(claimed, queue)
+    return False
 
 
 def _release(engine: Engine, claimed: ClaimedExecution, future: CommitFuture) -> tuple[str, str] | None:

@@ -1,11 +1,14 @@
-"""Holds what the threads of one worker process share: settings, group commit, leases, executor and parsed workflows."""
+"""Holds what the threads of one worker process share: settings, group commit, leases, pools and parsed workflows.
+
+A pool is the executor of one queue. Each has threads of its own, so that a slow model never holds up a send.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -17,6 +20,7 @@ from providers.base import LeaseLost
 from rules.definition import Workflow, parse
 from rules.errors import InvalidRequest
 from rules.outbound_urls import ALL_NETWORKS
+from rules.stages import Queue
 from rules.validation import validate
 from settings import Settings
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
@@ -40,7 +44,8 @@ class Engine:
         self.group_commit = GroupCommit(self.owner, settings.lease_seconds, settings.run_tracking)
         self.leases = Leases(self.owner, settings.lease_seconds)
         self.completions = Completions()
-        self.executor: Executor
+        #: The executor of each queue that this process serves.
+        self.pools: dict[Queue, Executor] = {}
 
     def load_workflow(self, version_id: str) -> Workflow:
         """Return the parsed workflow of a version; raise `InvalidRequest` with the reasons if it is no longer valid."""
@@ -51,14 +56,33 @@ class Engine:
         """Record what the next outside call will do before it is made; continue on any free thread once that is
         durable. Raises `LeaseLost` where another process has claimed the execution, and `Stopping` on shutdown."""
         confirm(claimed, (yield))
-        if self.executor.closed:
+        if self.pools[claimed.queue].closed:
             raise Stopping
         self.leases.extend_all_if_expired(claimed)
 
-    def start_executor(self, threads: int, work: Callable[[ClaimedExecution], bool]) -> None:
-        """Start `threads` threads for claimed executions; `work` returns whether it is finished with one."""
-        self.executor = Executor(threads, work, self.group_commit.flush)
-        self.group_commit.expects_more = lambda: self.executor.is_fast
+    def start_pools(self, threads: Mapping[Queue, int], work: Callable[[ClaimedExecution], bool]) -> None:
+        """Start the threads of each queue for claimed executions; `work` returns whether it is finished with one."""
+        self.pools = {queue: Executor(count, work, self._flush_if_idle, queue) for queue, count in threads.items()}
+        self.group_commit.expects_more = lambda: any(pool.is_fast for pool in self.pools.values())
+
+    def transfer(self, claimed: ClaimedExecution, queue: Queue) -> bool:
+        """Continue a claimed execution in another pool of this process, under the same lease and without a record.
+
+        Returns False where that pool is full, stops or is not this process's; nothing has changed then. After True the
+        execution belongs to the other pool's threads.
+        """
+        pool, own_queue = self.pools.get(queue), claimed.queue
+        if pool is None:
+            return False
+        claimed.queue = queue
+        if pool.try_submit(claimed):
+            return True
+        claimed.queue = own_queue
+        return False
+
+    def _flush_if_idle(self) -> None:
+        if all(pool.is_idle for pool in self.pools.values()):
+            self.group_commit.flush()
 
     def close(self) -> None:
         """End the threads; submitted records are written first."""

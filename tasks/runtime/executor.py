@@ -41,7 +41,11 @@ class Executor:
     """
 
     def __init__(
-        self, thread_count: int, work: Callable[[ClaimedExecution], bool], on_idle: Callable[[], None]
+        self,
+        thread_count: int,
+        work: Callable[[ClaimedExecution], bool],
+        on_idle: Callable[[], None],
+        name: str = "executor",
     ) -> None:
         self._work = work
         self._on_idle = on_idle
@@ -59,7 +63,7 @@ class Executor:
         self._closed = False
         self._starts: deque[float] = deque(maxlen=thread_count * MAX_PREFETCH_PER_THREAD)
         self._threads = [
-            threading.Thread(target=self._run, name=f"executor-{index}", daemon=True) for index in range(thread_count)
+            threading.Thread(target=self._run, name=f"{name}-{index}", daemon=True) for index in range(thread_count)
         ]
         for thread in self._threads:
             thread.start()
@@ -73,6 +77,11 @@ class Executor:
     def busy(self) -> int:
         """The number of threads that work, or wait for an outside call, now."""
         return self._busy
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no thread has anything to do."""
+        return not (self._busy or self._resumable or self._submitted)
 
     @property
     def is_fast(self) -> bool:
@@ -103,6 +112,19 @@ class Executor:
         with self._changed:
             if self._closed:
                 return False
+            self._submitted.append(claimed)
+        self._tokens.put(None)
+        return True
+
+    def try_submit(self, claimed: ClaimedExecution) -> bool:
+        """Start a claimed execution if a slot is free and nobody waits for one; return whether it starts.
+
+        Those who wait have older executions: what comes from another pool must not overtake them for ever.
+        """
+        with self._changed:
+            if self._closed or self._requested or not self._count_free(1, True):
+                return False
+            self._reserved += 1
             self._submitted.append(claimed)
         self._tokens.put(None)
         return True
@@ -176,7 +198,7 @@ class Executor:
             if is_finished:
                 self._in_progress -= 1
             self._notify_waiters()
-            is_idle = not (self._busy or self._resumable or self._submitted)
+            is_idle = self.is_idle
             is_done = self._closed and not self._in_progress
         if is_idle:
             self._on_idle()

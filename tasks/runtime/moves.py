@@ -1,14 +1,16 @@
 """The moves of a claimed execution: from stage to stage, to a wait or another queue, to the next round and to its end.
 
     claimed ----------- process stops ------------------> released    shutdown.release_unstarted
-       | a thread is free
+       | a thread of its pool is free
        v
     running <--------------------------------+
        |                                     |
        |--- workflow is done ----------------|----------> completed   finish; skipped where a rule forbids it
        |--- until a time, event or decision -|----------> waiting     wait
        |--- step fails ----------------------|----------> failed      handle_failure; waiting if a retry is due
-       |--- next call is another queue's ----|----------> requeued    requeue
+       |--- next call is another queue's:    |            leave_pool
+       |      its pool has a place ----------|----------> claimed     Engine.transfer: no record, the same lease
+       |      it has none or stops ----------|----------> requeued    requeue
        |                                     |
        | the next step makes an outside call | result or error
        v                                     |
@@ -19,9 +21,11 @@
        |--- process stops, no side effect --------------> released    shutdown.release_in_flight
        |--- process stops, send not answered -----------> failed      shutdown.record_unknown_outcome
 
-A thread runs the continuation of a running execution; no thread waits while the intent is being recorded. Every state
-on the right is one final record. The row of a released or requeued execution is waiting and due at once, so that
-another claim continues it. The fence refuses every record of a claim whose lease another process has taken.
+A thread of a pool runs the continuation of a running execution; no thread waits while the intent is being recorded.
+Every state on the right but *claimed* is one final record. An execution that another pool of this process takes over
+keeps its unrecorded changes in memory: a generated text is recorded with the intent to send it, and generated again if
+the process dies before. The row of a released or requeued execution is waiting and due at once, so that another claim
+continues it. The fence refuses every record of a claim whose lease another process has taken.
 """
 
 from __future__ import annotations
@@ -67,6 +71,11 @@ def enter(claimed: ClaimedExecution, stage: Stage) -> None:
 def wait(claimed: ClaimedExecution, waiting_for: WaitingFor, until: datetime | None, event: str | None = None) -> None:
     """Wait until `until` or the event, whichever comes first; no process works on it meanwhile."""
     claimed.state.update({"status": "waiting", "waiting_for": waiting_for, "due_at": until, "wait_event": event})
+
+
+def leave_pool(claimed: ClaimedExecution, queue: Queue) -> None:
+    """Leave the pool for that of another queue, in memory or by a requeue; `tasks.runtime.continuations` decides."""
+    claimed.state["queue"] = claimed.next_queue = queue
 
 
 def requeue(claimed: ClaimedExecution, queue: Queue) -> None:

@@ -135,6 +135,16 @@ def repeat_simulated_changes(claimed: ClaimedExecution) -> None:
             _change_loaded_contact(claimed.contact, output["addedTags"], output["removedTags"], output["set"])
 
 
+def repeat_unrecorded_changes(claimed: ClaimedExecution) -> None:
+    """Show later steps the changes of this claim's steps that a contact read anew does not have yet."""
+    if claimed.test:
+        repeat_simulated_changes(claimed)
+    elif claimed.contact is not None:
+        for effect in claimed.changes.effects:
+            if isinstance(effect, ChangeContact):
+                _change_loaded_contact(claimed.contact, effect.add_tags, effect.remove_tags, effect.attributes)
+
+
 def create_task(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
     """Create a task for a person. A test execution creates none."""
     facts = claimed.build_facts()

@@ -5,14 +5,8 @@ Paused executions wait at their stage; `tasks.operators.actions` and the schedul
 
 from __future__ import annotations
 
-import structlog
-
-from models.database import CONNECTION_ERRORS, connection
-from models.pause import fetch_for_execution
 from tasks.runtime import moves
 from tasks.runtime.claimed_execution import ClaimedExecution
-
-log = structlog.get_logger(__name__)
 
 
 def rest_if_paused(claimed: ClaimedExecution, queue: str, *, is_running: bool = False) -> bool:
@@ -28,21 +22,6 @@ def rest_if_paused(claimed: ClaimedExecution, queue: str, *, is_running: bool = 
         # The awaited event stays on the row, so that one during the pause is not lost.
         moves.wait(claimed, "pause", None, claimed.state["wait_event"])
     return bool(is_paused)
-
-
-def rest_if_paused_since(claimed: ClaimedExecution, queue: str) -> bool:
-    """Read the pauses anew before a later call in place, and make the execution wait if one began since its claim."""
-    try:
-        with connection():
-            current = fetch_for_execution(claimed.execution_id)
-    except CONNECTION_ERRORS as error:
-        # What the execution has done is not recorded yet, so it must not be abandoned for this.
-        log.warning("postgres is unreachable, pauses not read", execution_id=claimed.execution_id, error=str(error))
-        return False
-    if current is not None:
-        claimed.row["automation_paused"], claimed.row["pauses"] = current["automation_paused"], current["pauses"]
-        claimed.row["breakers"] = current["breakers"]
-    return rest_if_paused(claimed, queue, is_running=True)
 
 
 def rest_if_provider_paused(claimed: ClaimedExecution, provider: str) -> bool:

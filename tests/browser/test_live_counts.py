@@ -32,7 +32,7 @@ def playbook(alice: Producer) -> str:
 def tracking(app: Any, tmp_path: Path) -> Iterator[None]:
     """The program that records tracked executions."""
     programs = Programs(tmp_path)
-    programs.start("worker", "tracking")
+    programs.start("worker", "--queues", "tracking")
     eventually(programs.are_ready, 30)
     yield
     programs.end()

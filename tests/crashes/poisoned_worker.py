@@ -19,4 +19,4 @@ def _generate_or_die(account: Account, prompt: Prompt) -> GeneratedText:
 
 
 providers.registry.TEXT_GENERATORS["gemini"] = _generate_or_die
-run_worker(sys.argv[1])
+run_worker((sys.argv[1],))

@@ -1,4 +1,4 @@
-"""A program of Beckon on a host whose clock is wrong: `skewed_worker.py <seconds ahead> <program>`."""
+"""A program of Beckon on a host whose clock is wrong: `skewed_worker.py <seconds ahead> <program or queue>`."""
 
 import datetime
 import sys
@@ -23,9 +23,9 @@ import clock  # noqa: E402
 clock.datetime = SkewedDatetime  # type: ignore[misc]
 
 from workers.scheduler import run_scheduler  # noqa: E402
-from workers.worker_process import run_worker  # noqa: E402
+from workers.worker_process import PROGRAMS, run_worker  # noqa: E402
 
 if sys.argv[2] == "scheduler":
     run_scheduler()
 else:
-    run_worker(sys.argv[2])
+    run_worker(PROGRAMS.get(sys.argv[2], (sys.argv[2],)))

@@ -14,6 +14,7 @@ from models.queries import fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tests.support.assertions import watch_monitor
+from tests.support.concurrency import assert_consistent
 from tests.support.factories import HELLO, WRITTEN, Alice, bob, execution, messages, stages, wait_until_finished
 from tests.support.programs import LONG_LEASE, Programs
 from tests.support.rows import fetch_rows
@@ -46,8 +47,8 @@ def test_a_killed_workers_execution_continues_and_is_sent_once(programs: Program
         accepted = alice.trigger()
         eventually(lambda: sandbox.list_messages(provider="gemini"), timeout=2 * RECOVERY_SECONDS)
 
-        running["generation"].kill()
-        programs.start("worker", "generation")
+        running["engine"].kill()
+        programs.start("worker")
 
         result = eventually(lambda: (e := execution(accepted))["finished_at"] and e, timeout=2 * RECOVERY_SECONDS)
     assert (seen.mismatches, seen.stages["generating"] > 0) == ([], True)
@@ -67,8 +68,8 @@ def test_a_worker_killed_between_a_send_and_its_record_does_not_resend(
         accepted = alice.trigger()
         eventually(lambda: count_sent_by_recipient(sandbox), timeout=2 * RECOVERY_SECONDS)
 
-        running["sending"].kill()
-        programs.start("worker", "sending")
+        running["engine"].kill()
+        programs.start("worker")
 
         result = eventually(
             lambda: (e := execution(accepted))["status"] == "succeeded" and e, timeout=2 * RECOVERY_SECONDS
@@ -101,16 +102,16 @@ def test_workers_killed_at_random_lose_nothing_and_send_nothing_twice(
     alice = Alice()
     automation_id = alice.automation(WRITTEN)
     dice = random.Random(7)
-    running = programs.start_workers()
+    engines = [programs.start_workers()["engine"], programs.start("worker")]
     with watch_monitor(alice.workspace_id, automation_id) as seen:
         alice.triggers(build_triggers(200))
 
         for done in (20, 50, 80, 110, 140):
             eventually(lambda n=done: fetch_value("select count(*) from executions where finished_at is not null") >= n,
                        timeout=2 * RECOVERY_SECONDS)  # fmt: skip
-            victim = dice.choice(["generation", "sending"])
-            running[victim].kill()
-            running[victim] = programs.start("worker", victim)
+            victim = dice.randrange(2)
+            engines[victim].kill()
+            engines[victim] = programs.start("worker")
 
         eventually(lambda: all_finished(200), timeout=3 * RECOVERY_SECONDS)
     # The monitor never showed a contact at a wrong stage.
@@ -124,6 +125,25 @@ def test_workers_killed_at_random_lose_nothing_and_send_nothing_twice(
     assert outcomes["sent"] + outcomes["outcome_unknown"] == 200
 
 
+def test_a_worker_killed_right_after_a_transfer_leaves_work_for_others_once(
+    programs: Programs, sandbox: RunningSandbox
+) -> None:
+    alice = Alice()
+    alice.automation(WRITTEN)
+    programs.start("scheduler")
+    dying = programs.start(str(Path(__file__).with_name("worker_killed_at_transfer.py")), "worker")
+    accepted = alice.trigger()
+    eventually(lambda: dying.poll() is not None, timeout=2 * RECOVERY_SECONDS)
+
+    programs.start("worker")
+
+    result = eventually(lambda: (e := execution(accepted))["status"] == "succeeded" and e, timeout=2 * RECOVERY_SECONDS)
+    assert count_sent_by_recipient(sandbox) == {"bob@example.com": 1}
+    assert [message["status"] for message in messages(result["id"])] == ["sent"]
+    assert stages(result["id"]).count("sent") == 1
+    assert_consistent()
+
+
 def test_a_step_that_kills_its_process_is_quarantined_after_three_times(
     programs: Programs, sandbox: RunningSandbox
 ) -> None:
@@ -131,7 +151,7 @@ def test_a_step_that_kills_its_process_is_quarantined_after_three_times(
     write = {**WRITTEN[0], "with": {"prompt": "Write to {{ contact.first_name }}"}}
     alice.automation([write, WRITTEN[1]])
     poisoned_worker = str(Path(__file__).with_name("poisoned_worker.py"))
-    programs.start("worker", "sending")
+    programs.start("worker", "--queues", "sending")
     programs.start("scheduler")
     accepted = alice.trigger(contact=bob(first_name="poison"))
 
@@ -163,10 +183,10 @@ def test_a_worker_suspended_past_its_lease_sends_nothing_when_it_resumes(
     accepted = alice.trigger()
     eventually(lambda: sandbox.list_messages(provider="gemini"), timeout=RECOVERY_SECONDS)
 
-    running["generation"].send_signal(signal.SIGSTOP)
-    programs.start("worker", "generation")
+    running["engine"].send_signal(signal.SIGSTOP)
+    programs.start("worker")
     eventually(lambda: execution(accepted)["finished_at"], timeout=RECOVERY_SECONDS)
-    running["generation"].send_signal(signal.SIGCONT)
+    running["engine"].send_signal(signal.SIGCONT)
     after = alice.trigger(contact=bob(external_id="after", email="after@example.com", phone=None))
 
     assert (
@@ -185,11 +205,11 @@ def test_a_stopping_worker_releases_its_generation_at_once(programs: Programs, s
     accepted = alice.trigger()
     eventually(lambda: sandbox.list_messages(provider="gemini"), timeout=RECOVERY_SECONDS)
 
-    running["generation"].terminate()
+    running["engine"].terminate()
 
-    assert running["generation"].wait(10) == 0
+    assert running["engine"].wait(10) == 0
     assert wait_until_waiting(accepted)["deliveries"] == 0
-    programs.start("worker", "generation")
+    programs.start("worker")
     assert (
         eventually(lambda: (e := execution(accepted))["finished_at"] and e, timeout=RECOVERY_SECONDS)["status"]
         == "succeeded"
@@ -208,9 +228,9 @@ def test_a_stopping_worker_finishes_its_send(programs: Programs, sandbox: Runnin
     accepted = alice.trigger()
     eventually(lambda: count_sent_by_recipient(sandbox), timeout=RECOVERY_SECONDS)
 
-    running["sending"].terminate()
+    running["engine"].terminate()
 
-    assert running["sending"].wait(20) == 0
+    assert running["engine"].wait(20) == 0
     assert execution(accepted)["status"] == "succeeded"
     assert count_sent_by_recipient(sandbox) == {"bob@example.com": 1}
 

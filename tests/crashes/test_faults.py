@@ -185,17 +185,17 @@ def test_a_failing_provider(copy: WatchedApp) -> None:
 
 @pytest.mark.slow
 def test_all_workers_of_a_queue_are_killed(copy: WatchedApp) -> None:
-    copy.kill_and_hold("beckon", "sending-0")
+    copy.kill_and_hold("beckon", "engine-0")
     expect_fault(
         copy, "no_worker:sending", "critical", lambda: copy.read_metric('beckon_workers_live{queue="sending"}') == 0,
-        lambda: copy.remote.start("beckon:sending-0"),
+        lambda: copy.remote.start("beckon:engine-0"),
     )  # fmt: skip
 
 
 @pytest.mark.slow
 def test_a_killed_worker_beside_a_live_one(copy: WatchedApp) -> None:
     def start_second() -> subprocess.Popen[bytes]:
-        second = subprocess.Popen([*PROGRAM, "worker", "sending"], cwd=settings.ROOT, env=copy.app.environ)
+        second = subprocess.Popen([*PROGRAM, "worker", "--queues", "sending"], cwd=settings.ROOT, env=copy.app.environ)
         eventually(lambda: copy.read_metric('beckon_workers_live{queue="sending"}') == 2, timeout=ALLOWED_SECONDS)
         return second
 

@@ -39,7 +39,7 @@ def test_a_bulk_action_survives_the_death_of_its_worker(programs: Programs) -> N
             (EXECUTIONS, EXECUTIONS, automation_id))  # fmt: skip
     row = bulk.start(alice.workspace_id, "discard", ExecutionFilters(status="failed"), SYSTEM)
     assert (row["matched"], row["done"], row["status"]) == (EXECUTIONS, 0, "running")
-    worker = programs.start("worker", "tracking")
+    worker = programs.start("worker", "--queues", "tracking")
 
     eventually(lambda: _read_done(row["id"]) >= 1_000, timeout=60)
     worker.kill()
@@ -50,7 +50,7 @@ def test_a_bulk_action_survives_the_death_of_its_worker(programs: Programs) -> N
 
     execute("update operations set progressed_at = progressed_at - interval '1 minute'")
     programs.start("scheduler")
-    programs.start("worker", "tracking")
+    programs.start("worker", "--queues", "tracking")
     result = eventually(lambda: (r := operation.get(alice.workspace_id, row["id"]))["status"] == "finished" and r,
                         timeout=60)  # fmt: skip
 

@@ -62,7 +62,7 @@ def test_kills_of_every_process_lose_no_execution_and_double_none(
     offer = alice.automation()
     shop = Shop(alice, offer)
     dashboard = programs.start("dashboard", BECKON_PORT=str(shop.port))
-    tracking = programs.start("worker", "tracking")
+    tracking = programs.start("worker", "--queues", "tracking")
     programs.start("scheduler")
     eventually(shop.is_served, timeout=RECOVERY_SECONDS)
 
@@ -76,7 +76,7 @@ def test_kills_of_every_process_lose_no_execution_and_double_none(
             for url in (settings.broker_url, settings.ephemeral_url):
                 redis.Redis.from_url(url).flushdb()
             dashboard = programs.start("dashboard", BECKON_PORT=str(shop.port))
-            tracking = programs.start("worker", "tracking")
+            tracking = programs.start("worker", "--queues", "tracking")
         assert all(report.result(RECOVERY_SECONDS) for report in reports)
 
     eventually(lambda: count_rows("tracking_intake") == 0, timeout=RECOVERY_SECONDS)
@@ -95,7 +95,7 @@ def test_workers_killed_while_they_record_move_each_counter_once(programs: Progr
         store(*[build_entry(alice.workspace_id, offers[n % 3]) for n in range(first, first + 500)])
     programs.start("scheduler")
     for done in (500, 1_500, 2_500):
-        worker = programs.start("worker", "tracking")
+        worker = programs.start("worker", "--queues", "tracking")
         eventually(lambda done=done: count_rows() >= done, timeout=RECOVERY_SECONDS, interval=0.005)
         worker.kill()
 

@@ -60,9 +60,9 @@ def programs(copy: ObservedCopy) -> Programs:
 
 
 def test_a_killed_worker_is_counted_and_replaced(programs: Programs) -> None:
-    series = 'beckon_process_starts_total{program="generation"}'
+    series = 'beckon_process_starts_total{program="engine"}'
     before = programs.copy.read_samples()[series]
-    os.kill(programs.get_pid("generation-0"), signal.SIGKILL)
+    os.kill(programs.get_pid("engine-0"), signal.SIGKILL)
     programs.wait_for(series, lambda number: number == before + 1)
     programs.wait_for('beckon_workers_live{queue="generation"}', lambda number: number == 1)
 
@@ -86,13 +86,13 @@ def test_a_restart_of_postgresql_shows_in_its_start_time(programs: Programs) -> 
 
 def test_a_queue_that_grows_has_messages_and_an_age_until_workers_take_them(programs: Programs) -> None:
     demo = mixed_executions.find_demo(programs.copy.app)
-    programs.stop("beckon:sending-0")
+    programs.stop("beckon:engine-0")
     for _ in range(20):
         demo.call("POST", "/api/triggers", mixed_executions.build_trigger("mixed.skipped", 0))
     ready = 'beckon_queue_messages{queue="sending",state="ready"}'
     programs.wait_for(ready, lambda number: number >= 20)
     programs.wait_for('beckon_queue_oldest_age_seconds{queue="sending"}', lambda age: age > 1)
-    programs.start("beckon:sending-0")
+    programs.start("beckon:engine-0")
     programs.wait_for(ready, lambda number: number == 0)
     programs.wait_for('beckon_queue_oldest_age_seconds{queue="sending"}', lambda age: age == 0)
 

@@ -101,17 +101,13 @@ def test_killed_workers_keep_their_counts_and_add_no_series(worked: ObservedCopy
     before = worked.read_samples()
     files = sorted(path.name for path in (worked.app.home / "metrics").iterdir())
     status = worked.app.status()["programs"]
-    victims = {
-        program["name"]: program["pid"] for program in status if program["name"] in ("executions-0", "sending-0")
-    }
+    victims = {program["name"]: program["pid"] for program in status if program["name"] in ("engine-0", "tracking-0")}
     for pid in victims.values():
         os.kill(pid, signal.SIGKILL)
 
     def restarted() -> bool:
         samples = worked.read_samples()
-        return all(
-            samples[f'beckon_process_starts_total{{program="{name}"}}'] == 2 for name in ("executions", "sending")
-        )
+        return all(samples[f'beckon_process_starts_total{{program="{name}"}}'] == 2 for name in ("engine", "tracking"))
 
     eventually(restarted, timeout=30, interval=0.2)
     demo = mixed_executions.find_demo(worked.app)
@@ -142,7 +138,7 @@ def test_a_trace_of_a_request_has_spans_of_the_dashboard_and_the_workers(worked:
         (root,) = [span for span in spans if not span.parent_id]
         assert (root.name, root.instance) in {("trigger event", f"dashboard-{slot}") for slot in range(2)}
         assert {span.name.split()[0] for span in spans} >= {"execution", "step", "sending"}
-        assert "sending-0" in {span.instance for span in spans}
+        assert "engine-0" in {span.instance for span in spans}
         assert {span.parent_id for span in spans} - {""} <= {span.span_id for span in spans}
 
 
@@ -155,7 +151,7 @@ def test_promtool_finds_nothing_to_complain_about(worked: ObservedCopy) -> None:
 
 
 #: The programs' own logs; the servers and supervisord write theirs in their formats.
-OWN_LOGS = ("executions-0", "generation-0", "sending-0", "tracking-0", "scheduler", "dashboard", "sandbox")
+OWN_LOGS = ("engine-0", "tracking-0", "scheduler", "dashboard", "sandbox")
 
 
 def read_logs(copy: ObservedCopy) -> list[dict[str, object]]:

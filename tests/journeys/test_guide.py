@@ -145,7 +145,7 @@ def test_how_to_use(guide: Guide) -> None:
 @pytest.mark.slow
 def test_troubleshooting_of_automations_that_are_not_processed(guide: Guide) -> None:
     page = guide.page
-    guide.remote._call("stopProcess", "beckon:sending-0", True)
+    guide.remote._call("stopProcess", "beckon:engine-0", True)
     execution_id = guide.trigger("late@example.com")
 
     # 1. Check the Health tab: is the processor "Running"?
@@ -161,7 +161,7 @@ def test_troubleshooting_of_automations_that_are_not_processed(guide: Guide) -> 
 
     # 3. Check the services, do what the page says, and it goes on.
     guide.expect_part("executor", "degraded")
-    guide.remote.start("beckon:sending-0")
+    guide.remote.start("beckon:engine-0")
     guide.expect_part("queue-sending", "ready")
     expect(page.locator(".part-group", has_text="Processor").get_by_text("Running")).to_be_visible()
     eventually(lambda: guide.fetch_status(execution_id) == "succeeded", timeout=45)

@@ -52,7 +52,7 @@ def ensure_engine(settings: Settings) -> tuple[Engine, RunningWorker]:
         # Each test waits until all threads are idle.
         broker.LISTENER_POLL_MS = 10
         engine = start(settings)
-        _engines.append((engine, start_worker(settings, broker.QUEUES, threads=8)))
+        _engines.append((engine, start_worker(settings.replace(threads=8, io_threads=8), broker.QUEUES)))
     return _engines[0]
 
 
@@ -82,11 +82,12 @@ def engine(_end: None, settings: Settings, clean: None, sandbox: RunningSandbox)
 
 def _drain(running_worker: RunningWorker) -> None:
     """Remove the work that a test left, so that it does not run in the next one."""
-    running_worker.worker.broker.flush_all()
-    running_worker.worker.resume()
-    eventually(running_worker.worker.work_queue.empty, timeout=20)
-    for thread in running_worker.worker.workers:
+    running_worker.broker.flush_all()
+    running_worker.resume()
+    eventually(lambda: all(worker.work_queue.empty() for worker in running_worker.workers.values()), timeout=20)
+    threads = [thread for worker in running_worker.workers.values() for thread in worker.workers]
+    for thread in threads:
         thread.pause()
-    for thread in running_worker.worker.workers:
+    for thread in threads:
         thread.paused_event.wait(20)
         thread.resume()

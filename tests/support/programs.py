@@ -43,10 +43,11 @@ class Programs:
 
     def start_workers(self, **environment: str) -> dict[str, Program]:
         """Start one process of each worker program, and a scheduler."""
-        names = ("executions", "generation", "sending", "tracking")
-        started = {name: self.start("worker", name, **environment) for name in names}
-        started["scheduler"] = self.start("scheduler", **environment)
-        return started
+        return {
+            "engine": self.start("worker", **environment),
+            "tracking": self.start("worker", "--queues", "tracking", **environment),
+            "scheduler": self.start("scheduler", **environment),
+        }
 
     def are_ready(self) -> bool:
         """Whether every process has logged that it started, and handles signals."""

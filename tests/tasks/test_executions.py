@@ -14,6 +14,7 @@ from dramatiq import Worker
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks.executions import run_claimed
+from tasks.runtime.broker import EXECUTION_QUEUES
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import count_lock_waiters, count_provider_calls
 from tests.support.factories import (
@@ -99,13 +100,12 @@ def test_an_outside_call_is_made_only_after_its_intent_is_recorded(
 ) -> None:
     alice = Alice()
     alice.automation(workflow)
+    pool = engine.pools["generation" if provider == "gemini" else "sending"]
     with block_recording(settings):
         accepted = alice.trigger()
         # No thread waits for its record, and none has anything else to do.
-        eventually(
-            lambda: count_lock_waiters() == 1 and (engine.executor._in_progress, engine.executor._busy) == (1, 0)
-        )
-        assert not engine.executor._resumable
+        eventually(lambda: count_lock_waiters() == 1 and (pool._in_progress, pool._busy) == (1, 0))
+        assert not pool._resumable
         assert count_provider_calls(sandbox, provider) == 0
 
     assert wait_until_finished(accepted)["status"] == "succeeded"
@@ -123,12 +123,14 @@ def test_a_recorded_intent_of_a_stopped_worker_is_carried_out_by_another(
 ) -> None:  # fmt: skip
     alice = Alice()
     alice.automation(workflow)
+    pool = engine.pools["generation" if provider == "gemini" else "sending"]
     idle.resume()
     with block_recording(settings):
         execution_id = alice.trigger().executions[0]["executionId"]
-        eventually(lambda: (engine.executor._in_progress, engine.executor._busy) == (1, 0))
+        eventually(lambda: (pool._in_progress, pool._busy) == (1, 0))
         idle.pause()
-        engine.executor.close()
+        for each in engine.pools.values():
+            each.close()
 
     waiting = eventually(lambda: (current := execution(execution_id))["status"] == "waiting" and current)
     assert (waiting["stage"], waiting["deliveries"]) == (stage, 0)
@@ -136,7 +138,7 @@ def test_a_recorded_intent_of_a_stopped_worker_is_carried_out_by_another(
     assert {message["status"] for message in messages(execution_id)} <= {"pending"}
     assert count_provider_calls(sandbox, provider) == 0
 
-    engine.start_executor(4, run_claimed)
+    engine.start_pools(dict.fromkeys(EXECUTION_QUEUES, 4), run_claimed)
     idle.resume()
     assert wait_until_finished(execution_id)["status"] == "succeeded"
     assert [step["attempts"] for step in steps(execution_id).values()] == [1] * len(workflow)

@@ -12,7 +12,6 @@ import pytest
 from dramatiq import Worker
 
 from sandbox.server import RunningSandbox
-from tasks import executions
 from tasks.executions import PLACEHOLDER_WORKFLOW, run_claimed
 from tasks.runtime import executor as executor_module
 from tasks.runtime import moves
@@ -21,6 +20,7 @@ from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.runtime.executor import MAX_PREFETCH_PER_THREAD, Executor
 from tasks.shutdown import release_in_flight, release_unstarted, undo_intent
+from tasks.steps import current_facts
 from tasks.steps.sending import send
 from tests.support.concurrency import assert_consistent, claim, claim_and_abandon
 from tests.support.factories import HELLO, Alice, execution, messages, stages, steps, wait_until_finished
@@ -326,7 +326,7 @@ def test_a_claim_that_waited_too_long_for_a_thread_is_requeued(
     assert row is not None
 
     with monkeypatch.context() as patch:
-        patch.setattr(executions, "MAX_CLAIM_AGE_SECONDS", 0.0)
+        patch.setattr(current_facts, "MAX_AGE_SECONDS", 0.0)
         run_claimed(ClaimedExecution(row, PLACEHOLDER_WORKFLOW, "sending"))
 
     eventually(lambda: execution(execution_id)["status"] == "waiting")

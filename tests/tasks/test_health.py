@@ -79,7 +79,7 @@ class TestCalls:
 
 def build_process(**changes: Any) -> Process:
     process = Process(
-        program="sending", name="sending-0", host="app-1", pid=1, queues=("sending",),
+        program="engine", name="engine-0", host="app-1", pid=1, queues=("sending",),
         started_at=seconds_ago(600).isoformat(), last_seen=NOW.isoformat(), version="1", memory_bytes=10**8,
         clock_skew_seconds=0.0, leader=False, cache=Cache(46, 512, 90, 10), pools={"sending": Pool(32, 5)},
     )  # fmt: skip

@@ -10,9 +10,10 @@ from models.audit import SYSTEM
 from models.errors import Conflict
 from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks import executions, periodic_jobs
+from tasks import periodic_jobs
 from tasks.operators import actions as operator_actions
 from tasks.runtime.engine import Engine
+from tasks.steps.current_facts import MAX_AGE_SECONDS
 from tests.support.concurrency import count_provider_calls
 from tests.support.factories import HELLO, Alice, execution, messages, wait_for_status, wait_until_finished
 from tests.support.rows import fetch_row, fetch_rows
@@ -28,7 +29,7 @@ def alice(engine: Engine) -> Alice:
 
 def start_slow_send(alice: Alice, sandbox: RunningSandbox) -> str:
     """Start an execution with two sends, and return its id while its first send is with the provider."""
-    sandbox.add_fault(provider="mailgun", fault="slow", times=1, seconds=executions.MAX_CLAIM_AGE_SECONDS + 0.2)
+    sandbox.add_fault(provider="mailgun", fault="slow", times=1, seconds=MAX_AGE_SECONDS + 0.2)
     alice.automation(TWO_SENDS)
     execution_id: str = execution(alice.trigger())["id"]
     eventually(lambda: [message["status"] for message in messages(execution_id)][:1] == ["sending"])

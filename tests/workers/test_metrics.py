@@ -36,15 +36,15 @@ SENT = re.compile(r'^beckon_sends_total\{channel="email",outcome="sent",provider
 
 
 def test_the_counts_of_all_programs_are_added_up(run_program):
-    run_program("sending-0", SEND)
-    run_program("sending-1", SEND)
+    run_program("engine-0", SEND)
+    run_program("engine-1", SEND)
     assert SENT.findall(run_program("dashboard-0", SHOW)) == ["2.0"]
 
 
 def test_a_restart_continues_counting_in_the_same_file(run_program, tmp_path):
-    run_program("sending-0", SEND)
+    run_program("engine-0", SEND)
     before = sorted(path.name for path in tmp_path.iterdir())
-    run_program("sending-0", SEND)
+    run_program("engine-0", SEND)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert SENT.findall(run_program("dashboard-0", SHOW)) == ["2.0"]
 
@@ -55,10 +55,10 @@ def test_streams_of_a_killed_dashboard_are_not_counted_after_its_restart(run_pro
 
 
 def test_each_start_of_a_program_is_counted(run_program):
-    run_program("sending-0", "")
-    run_program("sending-1", "")
-    run_program("sending-0", "")
-    assert 'beckon_process_starts_total{program="sending"} 3.0' in run_program("dashboard-0", SHOW)
+    run_program("engine-0", "")
+    run_program("engine-1", "")
+    run_program("engine-0", "")
+    assert 'beckon_process_starts_total{program="engine"} 3.0' in run_program("dashboard-0", SHOW)
 
 
 def test_series_exist_before_anything_happens(run_program):
@@ -71,7 +71,7 @@ def test_a_new_copy_has_far_fewer_series_than_allowed(run_program):
 
 
 def test_no_label_names_a_process(run_program):
-    run_program("sending-0", SEND)
+    run_program("engine-0", SEND)
     assert "pid=" not in run_program("dashboard-0", SHOW)
 
 
@@ -87,7 +87,7 @@ def test_metrics_collected_at_the_scrape_appear_beside_the_counters():
 
 def test_lost_notifications_are_counted_under_the_former_name_too(run_program):
     exposition = run_program(
-        "sending-0", "metrics.count_lost_notifications(3); print(metrics.format_exposition().decode())"
+        "engine-0", "metrics.count_lost_notifications(3); print(metrics.format_exposition().decode())"
     )
     assert "beckon_notifications_lost_total 3.0" in exposition
     assert "beckon_bells_lost_total 3.0" in exposition

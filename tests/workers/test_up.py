@@ -77,7 +77,7 @@ def test_a_program_that_dies_is_restarted(app):
     assert app.run("up", "--detach").returncode == 0
 
     def pid() -> int:
-        return next(program["pid"] for program in app.status()["programs"] if program["name"] == "sending-0")
+        return next(program["pid"] for program in app.status()["programs"] if program["name"] == "engine-0")
 
     before = pid()
     os.kill(before, signal.SIGKILL)

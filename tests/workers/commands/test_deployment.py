@@ -227,7 +227,7 @@ def test_tracking_that_is_off_is_a_note_that_names_the_setting(automation_with_r
 
 def test_the_logs_show_tracked_runs_and_tracking_failures(settings, tmp_path):
     config = settings.replace(home=tmp_path)
-    log = tmp_path / "logs" / "sending-0.log"
+    log = tmp_path / "logs" / "engine-0.log"
     log.parent.mkdir()
     tracked = {"event": "[TRACKING] Automation run tracked: a (main_dm)", "level": "info"}
     duplicate = {"event": "[TRACKING] Duplicate run skipped for user b", "level": "info"}

@@ -1,0 +1,54 @@
+"""Reads anew what others may have changed since an execution was claimed: its contact, suppressions and pauses.
+
+One statement with the columns of the claim, written by hand as the claim is (`claim_and_record` says why).
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from models.engine.rows import BreakerRow, PauseRow, parse_breakers, parse_pauses
+from models.queries import fetch_first
+from rules.scope import CONTACT
+
+
+class CurrentFacts(TypedDict):
+    """The columns of a claimed row that others change while the execution runs."""
+
+    contact_id: str | None
+    contact: dict[str, Any] | None
+    suppressed: list[str]
+    pauses: list[PauseRow]
+    breakers: list[BreakerRow]
+    automation_paused: bool
+    automation_enabled: bool
+    automation_deleted: bool
+    follow_ups_stopped: dict[str, Any] | None
+
+
+_SELECT = """
+select e.contact_id, case when ct.deleted_at is null then jsonb_build_object({contact}) end as contact,
+    array(select su.channel from suppressions su
+        where su.workspace_id = e.workspace_id and su.contact_id = e.contact_id) as suppressed,
+    (select coalesce(jsonb_agg(jsonb_build_object('kind', p.kind, 'name', p.name, 'reason', p.reason,
+            'retry_at', p.retry_at, 'draining', p.draining)), '[]')
+        from pauses p where p.workspace_id = e.workspace_id) as pauses,
+    (select coalesce(jsonb_agg(jsonb_build_object('provider', b.provider, 'opened_at', b.opened_at,
+            'probe_at', b.probe_at, 'probed_by', b.probed_by)), '[]')
+        from provider_breakers b where b.workspace_id = e.workspace_id) as breakers,
+    a.paused_at is not null as automation_paused, a.enabled as automation_enabled,
+    a.deleted_at is not null as automation_deleted, e.follow_ups_stopped
+from executions e
+join automations a on a.id = e.automation_id
+left join contacts ct on ct.id = e.contact_id
+where e.id = %s
+""".format(contact=", ".join(map("'{0}', ct.{0}".format, CONTACT)))
+
+
+def fetch_current_facts(execution_id: str) -> CurrentFacts | None:
+    """Return the facts as they are now; None if there is no such execution."""
+    facts = fetch_first(CurrentFacts, _SELECT, (execution_id,))
+    if facts is not None:
+        facts["pauses"] = parse_pauses(facts["pauses"])  # type: ignore[arg-type]
+        facts["breakers"] = parse_breakers(facts["breakers"])  # type: ignore[arg-type]
+    return facts
