@@ -276,9 +276,10 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         fence.note_progress()
         try:
             super().execute_sql(sql, (fence.token,))
-        except peewee.DataError as error:
+        except (peewee.DataError, peewee.InternalError) as error:
             if fencing.is_refusal(error):
                 raise LeadershipLost("another scheduler leads, or the leadership's row is gone") from None
+            _raise_if_read_only(error)
             raise
 
     def _leave_fence(self) -> fencing.Fence | None:
@@ -363,8 +364,7 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
                 self._check_role()
                 raise
         except peewee.InternalError as error:
-            if isinstance(unwrap_driver_error(error), ReadOnlySqlTransaction):
-                raise ReadOnlyServer(str(error)) from error
+            _raise_if_read_only(error)
             raise
 
     def execute_calls(self, calls: Sequence[Call]) -> Any:
@@ -510,6 +510,12 @@ CONNECTION_ERRORS = (
     peewee.InterfaceError,
     MaxConnectionsExceeded,
 )
+
+
+def _raise_if_read_only(error: Exception) -> None:
+    """Raise ReadOnlyServer if the server refused to write."""
+    if isinstance(unwrap_driver_error(error), ReadOnlySqlTransaction):
+        raise ReadOnlyServer(str(error)) from error
 
 
 def unwrap_driver_error(error: BaseException) -> BaseException:

@@ -13,10 +13,13 @@ from typing import Any
 
 import psycopg2
 import pytest
+import redis
 
+import settings as settings_module
 from models import leadership
 from models.queries import execute, fetch_value
 from settings import Settings
+from tasks.periodic_jobs import PERIODIC_JOBS
 from tests.support import servers as real
 from tests.support.factories import HELLO, Alice
 from tests.support.fault_proxy import FaultProxy
@@ -40,6 +43,7 @@ _NOTE_WRITERS_OF = """
     create trigger note_writer after insert or update or delete on {table}
         for each statement execute function note_writer()
 """
+_BACKENDS = "from pg_stat_activity where datname = current_database() and application_name = %s"
 _FORGET_WRITERS = "drop function if exists note_writer cascade; drop table if exists noted_writers"
 
 
@@ -63,6 +67,11 @@ def _make_due(changes: str) -> Callable[[Alice], None]:
     return prepare
 
 
+def _lose_notification(alice: Alice) -> None:
+    _make_due(f"rung_at = {_OLD}")(alice)
+    redis.Redis.from_url(settings_module.load().broker_url).flushdb()
+
+
 def _schedule(alice: Alice) -> None:
     alice.triggers([{"type": "seen"}])
     alice.automation(HELLO, trigger={"type": "schedule", "with": {"cron": "0 9 * * *"}})
@@ -84,13 +93,14 @@ STOPS = {
     "schedules": Stop("triggers", "write", _schedule, "select count(*) from triggers where source = 'schedule'"),
     "due": Stop("executions", "write", _make_due(_ELAPSED), _NOTIFIED),
     "leases": Stop("executions", "read"),
-    "notifications": Stop("executions", "write", _make_due(f"rung_at = {_OLD}"), _NOTIFIED),
+    "notifications": Stop("executions", "write", _lose_notification, _NOTIFIED),
     "reconciliations": Stop("messages", "write"),
     "callbacks": Stop("inbound_events", "read"),
     "tracking": Stop("tracking_intake", "read"),
     "operations": Stop("operations", "write"),
     "runs": Stop("executions", "read"),
     "pauses": Stop("pauses", "read"),
+    "breakers": Stop("executions", "write"),
     "retry": Stop("executions", "write", _make_due(_FAILED), _NOTIFIED),
     "rollups": Stop("stage_tallies", "write", effect="select count(*) from tallied"),
     "analytics": Stop("analytics_tallies", "write", _make_due("due_at = due_at"), _TALLIED),
@@ -130,13 +140,17 @@ def start_scheduler(programs: Programs, settings: Settings, name: str, url: str 
 
 
 def count_backends(name: str, condition: str) -> int:
-    query = f"select count(*) from pg_stat_activity where application_name = %s and {condition}"
-    return int(fetch_value(query, (name,)))
+    """Count a program's connections to this test's database."""
+    return int(fetch_value(f"select count(*) {_BACKENDS} and {condition}", (name,)))
 
 
 def is_led_by(program: Program) -> bool:
     leader = leadership.fetch_leader()
     return leader is not None and leader["pid"] == program.pid
+
+
+def test_every_periodic_job_is_stopped() -> None:
+    assert STOPS.keys() == {job.name for job in PERIODIC_JOBS}
 
 
 @pytest.mark.parametrize(
@@ -156,18 +170,41 @@ def test_a_leader_stopped_in_a_job_changes_nothing_when_it_wakes(
         earlier.send_signal(signal.SIGSTOP)
         later = start_scheduler(programs, settings, "later")
         eventually(lambda: is_led_by(later), timeout=TAKEOVER_SECONDS)
-    eventually(lambda: count_backends("earlier", "state = 'idle in transaction'"), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: count_backends("earlier", "state like 'idle in transaction%%'"), timeout=TAKEOVER_SECONDS)
     earlier.send_signal(signal.SIGCONT)
 
     eventually(lambda: LOST in programs.read_logs(), timeout=TAKEOVER_SECONDS)
     succeeded = "select count(*) from periodic_jobs where name = %s and last_succeeded_at is not null"
     eventually(lambda: fetch_value(succeeded, (name,)), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: fetch_value(stop.effect) == 1)
     assert list_writers(settings) == {"later"}
-    assert fetch_value(stop.effect) == 1
     assert programs.read_logs().count(LOST) == 1
     assert (is_led_by(later), earlier.poll()) == (True, None)
 
 
+@pytest.mark.slow
+def test_a_leader_that_stands_still_in_a_transaction_frees_its_rows(
+    programs: Programs, settings: Settings, writers: Callable[[str], None]
+) -> None:
+    stop = STOPS["due"]
+    stop.prepare(Alice())
+    writers(stop.table)
+    programs.setup = partial(run_one_job, "due")
+    with locked(settings, stop):
+        earlier = start_scheduler(programs, settings, "earlier")
+        eventually(lambda: count_backends("earlier", "wait_event_type = 'Lock'"), timeout=TAKEOVER_SECONDS)
+        earlier.send_signal(signal.SIGSTOP)
+    eventually(lambda: count_backends("earlier", "state like 'idle in transaction%%'"), timeout=TAKEOVER_SECONDS)
+    start_scheduler(programs, settings, "later")
+    eventually(lambda: fetch_value(stop.effect) == 1, timeout=TAKEOVER_SECONDS)
+    earlier.send_signal(signal.SIGCONT)
+
+    eventually(lambda: LOST in programs.read_logs(), timeout=TAKEOVER_SECONDS)
+    assert list_writers(settings) == {"later"}
+    assert "Traceback" not in programs.read_logs()
+
+
+@pytest.mark.slow
 @needs_pgbouncer
 def test_of_two_schedulers_behind_a_pooler_one_leads(
     programs: Programs, settings: Settings, database_urls: Any
@@ -221,7 +258,7 @@ def test_a_leader_whose_connections_end_goes_on_leading(programs: Programs, sett
     leader = start_scheduler(programs, settings, "leader")
     eventually(lambda: is_led_by(leader), timeout=TAKEOVER_SECONDS)
     token = fetch_value("select token from leadership")
-    execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'leader'")
+    execute(f"select pg_terminate_backend(pid) {_BACKENDS}", ("leader",))
     execute("delete from periodic_jobs")
     eventually(lambda: fetch_rows("select 1 from periodic_jobs where name = 'due'"), timeout=TAKEOVER_SECONDS)
     assert fetch_value("select token from leadership") == token

@@ -180,6 +180,11 @@ def test_a_snapshot_is_read_inside_a_fence() -> None:
         assert fetch_value(COUNT_JOBS) == 0
 
 
+def test_a_fenced_transaction_of_a_read_only_server_says_so() -> None:
+    with fence(take()), pytest.raises(database.ReadOnlyServer), transaction():
+        execute("set local transaction_read_only = on; select pg_current_xact_id()")
+
+
 def test_a_fenced_transaction_that_stands_still_ends_before_the_takeover() -> None:
     with fence(take()), transaction():
         timeout = fetch_value("select setting::int from pg_settings where name = 'idle_in_transaction_session_timeout'")

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from ephemeral.heartbeats import Heartbeat
 from models import leadership, periodic_job, queries
 from models.database import connection
-from models.fencing import LeadershipLost
+from models.fencing import Fence, LeadershipLost, fenced
 from models.queries import execute, fetch_value
 from settings import Settings
 from tasks.periodic_jobs import PERIODIC_JOBS, PeriodicJob
@@ -180,9 +180,8 @@ def run_apart(work: Any) -> None:
 @pytest.mark.parametrize("job", PERIODIC_JOBS, ids=lambda job: job.name)
 def test_no_job_of_an_earlier_leader_runs(engine: Engine, settings: Settings, job: PeriodicJob) -> None:
     assert leadership.take()
-    with pytest.raises(LeadershipLost):
-        scheduler.run_fenced(job, settings, EARLIER_TOKEN, Watchdog(pytest.fail))
-    assert fetch_value("select count(*) from periodic_jobs") == 0
+    with fenced(Fence(EARLIER_TOKEN, lambda: None)), pytest.raises(LeadershipLost):
+        job.run_once(settings)
 
 
 def test_every_job_runs_with_the_leader_s_token(engine: Engine, settings: Settings) -> None:
