@@ -31,11 +31,12 @@ check: $(VENV)/dev.stamp ## Check formatting, lint, types and import layers
 test-fast: $(VENV)/dev.stamp ## Run the tests that need no PostgreSQL, Redis or browser
 	@$(BIN)/python -m pytest -n 2 --dist loadscope -q --no-servers -m "not slow and not web" $(TESTS)
 
+# Three processes on two cores: for half of its time a test waits for a browser, a server or another process.
 test: check ## Check, then run one case of each kind
-	@$(BIN)/python -m pytest -n 2 --dist loadscope -q -m "not slow and not web" $(TESTS)
+	@$(BIN)/python -m pytest -n 3 --dist loadscope -q -m "not slow and not web" $(TESTS)
 
 test-all: check ## Check, then run every test, including those that need Node or Firefox
-	@$(BIN)/python -m pytest -n 2 --dist loadscope -q $(TESTS)
+	@$(BIN)/python -m pytest -n 3 --dist loadscope -q $(TESTS)
 
 # pytest exits with 5 if no test has the marker; this is reported and is not a failure.
 test-web: $(VENV)/dev.stamp ## Run the tests that need Node or Firefox

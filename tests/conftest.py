@@ -28,8 +28,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
+from tests.support import browsers, waiting
 from tests.support import servers as real
-from tests.support import waiting
 
 #: Variables with which the first process passes the servers to the others.
 DATABASE, REDIS, DIRECTORY, RUN = "TESTS_DATABASE", "TESTS_REDIS", "TESTS_DIRECTORY", "TESTS_RUN"
@@ -148,6 +148,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("no_servers"):
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("servers")])
         items[:] = [item for item in items if not item.get_closest_marker("servers")]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Close the browser before a test of another folder."""
+    if not item.nodeid.startswith(browsers.FOLDERS):
+        browsers.close()
+
+
+def pytest_sessionfinish() -> None:
+    """Close the browser of the last tests."""
+    browsers.close()
 
 
 class GroupedFilesScheduling(LoadScopeScheduling):  # type: ignore[misc]

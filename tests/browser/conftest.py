@@ -14,13 +14,14 @@ from typing import Any
 
 import flask
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect
 from werkzeug.serving import make_server
 
 from models import session, user
 from tests.dashboard.conftest import alice, app, charlie, client, config, workspaces
 from tests.dashboard.producers import PASSWORD, Producer
 from tests.dashboard.test_access import add_person
+from tests.support import browsers
 from tests.support.script_visits import open_visit, site
 from tests.support.serving import serve
 
@@ -44,15 +45,12 @@ def _find_chromium() -> str | None:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium() -> Browser:
     """The browser; each test has its own context."""
     path = _find_chromium()
     if path is None:
         pytest.skip("no Chromium is installed: apt-get install chromium, or set TEST_CHROMIUM to one")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield browser
-        browser.close()
+    return browsers.launch(path)
 
 
 def _buffer_static_files(app: flask.Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
@@ -100,6 +98,11 @@ class Visitor:
         """Open a page of the dashboard."""
         self.page.goto(self.address + path)
         return self.page
+
+    def go_with_clock(self, path: str) -> Page:
+        """Open a page whose timers the test may also run: `page.clock.run_for(5_000)` refreshes it at once."""
+        self.page.clock.install()
+        return self.go(path)
 
     def start_session(self) -> None:
         """Give the browser Bob's session, as signing in does."""

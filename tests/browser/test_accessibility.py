@@ -103,7 +103,7 @@ def test_every_page_passes_axe(app: flask.Flask, alice: Producer, visit: Any, mo
 
 @pytest.mark.slow
 def test_the_open_palette_and_sheet_pass_axe(visit: Any) -> None:
-    page = visit().page
+    page = visit().go("/automations")
     page.keyboard.press("Control+k")
     expect(page.get_by_role("listbox", name="Results").get_by_role("option").first).to_be_visible()
     violations = look_at(page, "palette", ("light", "dark", "phone"))

@@ -28,13 +28,14 @@ def automation(alice: Producer) -> dict[str, Any]:
 
 def test_the_list_follows_and_keeps_the_selection(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
     first = example_executions.create_failed(alice, automation)
-    page = visit().go("/executions")
+    page = visit().go_with_clock("/executions")
     rows = page.locator("ul.rows > li")
     box = page.locator(f"#e-{first} input")
     box.check()
     expect(page.get_by_text("1 selected")).to_be_visible()
 
     example_executions.create_failed(alice, automation)
+    page.clock.run_for(5_000)
     expect(rows).to_have_count(2)
 
     expect(box).to_be_checked()

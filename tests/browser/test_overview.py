@@ -45,11 +45,12 @@ def test_a_refusing_provider_is_seen_in_five_seconds(
 
 def test_the_overview_follows_and_stops_on_request(visit: Any, alice: Producer) -> None:
     automation = alice.create()
-    page = visit().go("/overview")
+    page = visit().go_with_clock("/overview")
     sent = page.locator(".legend a").filter(has_text="Sent")
     expect(sent).to_have_text("Sent 0")
     page.get_by_text("Show as table").click()
     example_executions.create_sent(alice, automation, clock.now())
+    page.clock.run_for(5_000)
     expect(sent).to_have_text("Sent 1")
     expect(page.locator("#chart-table")).to_have_attribute("open", "")
     page.get_by_role("link", name="Pause updates").click()
@@ -61,9 +62,10 @@ def test_the_overview_follows_and_stops_on_request(visit: Any, alice: Producer) 
 
 def test_the_badges_of_the_navigation_follow_the_summary(visit: Any, alice: Producer) -> None:
     automation = alice.create()
-    page = visit().go("/overview")
+    page = visit().go_with_clock("/overview")
     badge = page.get_by_role("navigation", name="Main", exact=True).locator("[data-badge=failures]")
     expect(badge).to_be_hidden()
     example_executions.create_failed(alice, automation)
+    page.clock.run_for(5_000)
     expect(badge).to_be_visible()
     expect(badge).to_contain_text("1")

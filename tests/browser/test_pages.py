@@ -35,7 +35,7 @@ def list_summary_rows(page: Any) -> list[int]:
 
 
 def test_an_automation_is_toggled_in_place(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
-    page = visit().page
+    page = visit().go("/automations")
     switch = page.get_by_role("switch", name="Welcome")
     expect(switch).to_be_checked()
     page.locator("html").evaluate("element => { element.dataset.seen = 'before' }")
@@ -106,16 +106,17 @@ def test_an_active_execution_refreshes_until_it_finishes(
 
 
 def test_the_summary_bar_refreshes(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
-    page = visit().page
+    page = visit().go_with_clock("/automations")
     failed = page.locator("#summary a").filter(has_text="Failed")
     expect(failed).to_contain_text("0")
     example_executions.create_failed(alice, automation)
+    page.clock.run_for(5_000)
     expect(failed).to_contain_text("1")
 
 
 def test_the_theme_follows_the_system_until_one_is_selected(visit: Any) -> None:
     visitor = visit(color_scheme="dark")
-    body = visitor.page.locator("body")
+    body = visitor.go("/automations").locator("body")
     expect(body).to_have_css("background-color", "rgb(13, 17, 23)")
     visitor.page.get_by_role("button", name="Light theme").click()
     expect(body).to_have_css("background-color", "rgb(246, 247, 249)")
@@ -156,14 +157,14 @@ def test_every_page_fits_and_logs_no_errors(
 
 
 def test_on_a_phone_the_navigation_is_at_the_bottom(visit: Any) -> None:
-    page = visit(PHONE).page
+    page = visit(PHONE).go("/automations")
     bottom = page.get_by_role("navigation", name="Main, bottom")
     bottom.get_by_role("link", name="Executions").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Executions")
 
 
 def test_on_a_phone_the_other_pages_and_the_account_are_under_more(visit: Any) -> None:
-    page = visit(PHONE).page
+    page = visit(PHONE).go("/automations")
     bottom = page.get_by_role("navigation", name="Main, bottom")
     expect(bottom.get_by_role("link", name="Contacts")).to_be_hidden()
     bottom.get_by_text("More", exact=True).click()
@@ -194,10 +195,12 @@ def test_every_control_has_a_name(visit: Any, alice: Producer, automation: dict[
 
 def test_a_page_shows_a_failed_refresh_and_recovers(visit: Any, automation: dict[str, Any]) -> None:
     visitor = visit()
-    page = visitor.go("/automations")
+    page = visitor.go_with_clock("/automations")
     page.route("**/summary", lambda route: route.abort())
+    page.clock.run_for(5_000)
     expect(page.get_by_text("This page could not be refreshed")).to_be_visible()
     page.unroute("**/summary")
+    page.clock.run_for(5_000)
     expect(page.get_by_text("This page could not be refreshed")).to_be_hidden()
     # The browser logs the aborted requests of this test.
     visitor.complaints[:] = [

@@ -232,12 +232,16 @@ def _sign_in(app: flask.Flask, tenant: Tenant, role: Any) -> list[Caller]:
 
 
 def build_fingerprint_statement(connection: Any) -> str:
-    """SQL that hashes all rows of a workspace by table, without the last-use times of keys and sessions."""
+    """SQL that hashes all rows of a workspace by table, without the last-use times of keys and sessions.
+
+    The rows of a partition are read through its table.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "select c.table_name from information_schema.columns c join information_schema.tables t "
             "using (table_schema, table_name) where c.table_schema = 'public' and c.column_name = 'workspace_id' "
-            "and t.table_type = 'BASE TABLE' and c.table_name <> 'sessions' order by 1"
+            "and t.table_type = 'BASE TABLE' and c.table_name <> 'sessions' and not exists "
+            "(select from pg_inherits i where i.inhrelid = to_regclass(c.table_name)) order by 1"
         )
         parts = [
             f"select '{name}', md5(coalesce(string_agg((to_jsonb(t) - 'last_used_at')::text, '' order by "

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,17 +20,39 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
 
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[RunningApp]:
-    instance = RunningApp(tmp_path / "home")
+@contextmanager
+def _make_copy(folder: Path) -> Iterator[RunningApp]:
+    instance = RunningApp(folder / "home")
     yield instance
     instance.run("down")
     eventually(lambda: not instance.processes(), timeout=35)
 
 
-def test_a_start_returns_when_ready_and_a_restart_continues(app):
-    started = app.run("up", "--detach")
-    assert started.returncode == 0, started.stderr
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[RunningApp]:
+    """A copy that was never started."""
+    with _make_copy(tmp_path) as instance:
+        yield instance
+
+
+@pytest.fixture(scope="module")
+def shared_copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
+    """The copy of the tests that ask for a running one. Each leaves it running."""
+    with _make_copy(tmp_path_factory.mktemp("shared")) as instance:
+        yield instance
+
+
+@pytest.fixture
+def running(shared_copy: RunningApp) -> RunningApp:
+    """A running copy."""
+    if not shared_copy.is_ready():
+        started = shared_copy.run("up", "--detach")
+        assert started.returncode == 0, started.stderr
+    return shared_copy
+
+
+def test_a_start_returns_when_ready_and_a_restart_continues(running):
+    app = running
     assert app.is_ready()
     assert stat.S_IMODE((app.home / "access.json").stat().st_mode) == 0o600
     assert {program["state"] for program in app.status()["programs"]} == {"RUNNING"}
@@ -46,6 +69,7 @@ def test_a_start_returns_when_ready_and_a_restart_continues(app):
     assert not sockets.exists()
 
     assert app.run("up", "--detach").returncode == 0
+    assert app.is_ready()
     assert app.access() == first
 
 
@@ -62,8 +86,8 @@ def test_a_signal_stops_the_foreground_and_leaves_nothing_behind(app, number):
     eventually(lambda: app.processes() == [])
 
 
-def test_killing_any_supervisor_ends_everything_and_the_next_start_works(app):
-    assert app.run("up", "--detach").returncode == 0
+def test_killing_any_supervisor_ends_everything_and_the_next_start_works(running):
+    app = running
     os.kill(int((app.home / "run" / "supervisord.pid").read_text()), signal.SIGKILL)
     assert app.run("up", "--detach").returncode == 0
 
@@ -73,15 +97,15 @@ def test_killing_any_supervisor_ends_everything_and_the_next_start_works(app):
     assert app.is_ready()
 
 
-def test_a_program_that_dies_is_restarted(app):
-    assert app.run("up", "--detach").returncode == 0
+def test_a_program_that_dies_is_restarted(running):
+    def read_state() -> tuple[str, int]:
+        program = next(row for row in running.status()["programs"] if row["name"] == "engine-0")
+        return program["state"], program["pid"]
 
-    def pid() -> int:
-        return next(program["pid"] for program in app.status()["programs"] if program["name"] == "engine-0")
-
-    before = pid()
+    _, before = read_state()
     os.kill(before, signal.SIGKILL)
-    assert eventually(lambda: (now := pid()) not in (0, before) and now, timeout=15)
+    state, after = eventually(lambda: (now := read_state())[0] == "RUNNING" and now[1] != before and now, timeout=15)
+    assert (state, after > 0) == ("RUNNING", True)
 
 
 def test_a_taken_port_is_one_line_and_nothing_is_left_running(app):
