@@ -117,7 +117,8 @@ def list_open(workspace_id: str) -> list[OpenBreakerRow]:
 _WAKE = """
     with target as materialized ({target})
     update executions e set due_at = beckon_now(), rung_at = beckon_now(), waiting_for = 'time'
-    from target where e.id = target.id
+    -- The ids twice: a planner that believes the table to be empty would join all of it with the target.
+    from target where e.id = any(array(select id from target)) and e.id = target.id
     returning e.id, e.queue, e.workspace_id
 """
 _WAKE_PROBES = _WAKE.format(

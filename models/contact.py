@@ -18,10 +18,10 @@ from peewee import SQL, fn
 from models import audit, conversation
 from models.audit import AuditActor
 from models.contact_matching import CONTACT_COLUMNS, IDENTIFIERS, PLAIN_FIELDS, ContactRow
-from models.database import acting_as
+from models.database import acting_as, transaction
 from models.errors import Conflict, NotFound
 from models.expressions import is_any, now
-from models.queries import execute, exists, fetch_first, fetch_values
+from models.queries import call, execute, exists, fetch_first, fetch_value, fetch_values
 from models.tables import Contact, Suppression
 from models.tables.contacts import SuppressionReason
 
@@ -79,6 +79,12 @@ def find_newly_created(contact_ids: Sequence[str]) -> set[str]:
     """Return those of these contacts that the current transaction created."""
     query = Contact.select(Contact.id).where(is_any(Contact.id, contact_ids), Contact.created_at == now())
     return set(fetch_values(query))
+
+
+def analyze() -> None:
+    """Give PostgreSQL statistics of the contacts, which it would have a minute later, and plan wrongly until then."""
+    with transaction():
+        fetch_value(call(fn.analyze_contacts()))
 
 
 def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor: AuditActor) -> None:

@@ -18,7 +18,7 @@ import metrics
 from models.database import db
 from models.engine.limits import ALL_CONTACTS
 from models.engine.rows import DueRow
-from models.expressions import acting_workspace, all_of, build_seconds, is_distinct_from, now
+from models.expressions import acting_workspace, all_of, build_seconds, is_distinct_from, is_locked, now
 from models.holds import build_held_condition
 from models.prepared import Call, PreparedStatement
 from models.queries import execute, fetch, fetch_first, fetch_values
@@ -116,7 +116,7 @@ def retry(selection: Selection) -> list[DueRow]:
             deliveries=0,
         )
         .from_(target)
-        .where(Execution.id == target.c.id)
+        .where(is_locked(Execution.id, target))
         .returning(
             *DUE_COLUMNS, Execution.automation_id, Execution.test, target.c.status.alias("status_before"),
             Case(None, [(target.c.waiting_for == "configuration", Execution.provider)], None).alias("refused_by"),
@@ -288,7 +288,7 @@ def move_stage(target: Any, stage: Any, **changes: Any) -> Any:
     return (
         Execution.update(**changes, stage=stage, stage_since=now())
         .from_(target)
-        .where(Execution.id == target.c.id)
+        .where(is_locked(Execution.id, target))
         .returning(
             *DUE_COLUMNS,
             Execution.automation_id,
@@ -325,7 +325,7 @@ def _discard_messages(moved: Any) -> Any:
         Message.update(status=status, updated_at=now(), look_up_at=None, look_up_requested_at=None)
         .from_(moved)
         .where(
-            Message.execution_id == moved.c.id,
+            is_locked(Message.execution_id, moved),
             Message.status.in_(("pending", "review", "sending", "failed", "outcome_unknown")),
         )
     )
@@ -424,7 +424,7 @@ def resume_longest_misconfigured(provider: str) -> list[DueRow]:
 
 def _update_locked(target: Any, **changes: Any) -> list[DueRow]:
     """Change the executions that the CTE `target` has locked; return them."""
-    query = Execution.update(**changes).from_(target).where(Execution.id == target.c.id)
+    query = Execution.update(**changes).from_(target).where(is_locked(Execution.id, target))
     return fetch(DueRow, query.returning(*DUE_COLUMNS).with_cte(target))
 
 

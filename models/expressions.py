@@ -25,6 +25,16 @@ def build_seconds(number: float | None) -> Any:
     return peewee.fn.make_interval(0, 0, 0, 0, 0, 0, number)
 
 
+def is_locked(column: Any, target: Any) -> peewee.Expression:
+    """Build `column = target.id`, for an update of the rows that the CTE `target` has locked.
+
+    The ids are named twice: a planner that believes the table to be empty would join all of it with the CTE.
+    """
+    ids = peewee.Select([target], [target.c.id])
+    named: peewee.Expression = column == target.c.id
+    return named & peewee.Expression(column, "=", peewee.fn.any(peewee.fn.array(ids)))
+
+
 def all_of(*conditions: Any) -> peewee.Expression:
     """Build the conjunction of one or more conditions."""
     return cast(peewee.Expression, reduce(operator.and_, conditions))

@@ -15,7 +15,7 @@ from peewee import Case
 from models.conversation import PRIVATE_MESSAGE_KINDS
 from models.engine.rows import DueRow
 from models.execution import DUE_COLUMNS, DUE_NOW
-from models.expressions import acting_workspace, now
+from models.expressions import acting_workspace, is_locked, now
 from models.queries import fetch, fetch_first
 from models.tables import Execution, WorkflowVersion
 from models.tables.contacts import SuppressionReason
@@ -104,6 +104,6 @@ def stop(execution_id: str, reason: Mapping[str, Any]) -> StoppedRow | None:
             notified_at=Case(None, [(target.c.ends, now())], Execution.notified_at),
         )
         .from_(target)
-        .where(Execution.id == target.c.id)
+        .where(is_locked(Execution.id, target))
     )
     return fetch_first(StoppedRow, query.returning(*DUE_COLUMNS, target.c.ends).with_cte(target))

@@ -21,7 +21,8 @@ from models.queries import execute, fetch, fetch_first, fetch_values
 from models.tables import InboundEvent
 from rules.json_text import dump_json, dump_storable_json
 
-_STORE = "select request, outcome, stored_ids from store_webhooks(%s, %s, %s)"
+#: Stores requests, with the parameters of `build_store_parameters`.
+STORE = "select request, outcome, stored_ids from store_webhooks(%s, %s, %s)"
 
 #: What became of a request: its new events are stored; it is a retry of the same body; its token was consumed by
 #: another request; the workspace of its path does not exist.
@@ -108,12 +109,17 @@ def store(requests: Sequence[WebhookRequest], max_wait_ms: int = 0) -> list[Stor
     """
     if db.in_transaction():
         raise RuntimeError("callbacks are stored in a transaction of their own")
-    heads = ",".join(request.head for request in requests)
-    events = ",".join(request.events for request in requests if request.events)
     with connection():
-        stored = fetch(StoredRequest, _STORE, (f"[{heads}]", f"[{events}]", max_wait_ms))
+        stored = fetch(StoredRequest, STORE, build_store_parameters(requests, max_wait_ms))
     by_id = {row.request: row for row in stored}
     return [by_id[request.id] for request in requests]
+
+
+def build_store_parameters(requests: Sequence[WebhookRequest], max_wait_ms: int) -> tuple[str, str, int]:
+    """Build the parameters of `STORE`."""
+    heads = ",".join(request.head for request in requests)
+    events = ",".join(request.events for request in requests if request.events)
+    return f"[{heads}]", f"[{events}]", max_wait_ms
 
 
 def take(row_id: str) -> InboundEventRow | None:

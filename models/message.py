@@ -15,7 +15,7 @@ from peewee import Case, fn
 
 from models.engine.rows import DueRow, StoredMessageRow
 from models.execution import DUE_COLUMNS, DUE_NOW, adjust_end_counters, move_stage, record_stage_history
-from models.expressions import acting_workspace, build_seconds, is_any, now
+from models.expressions import acting_workspace, build_seconds, is_any, is_locked, now
 from models.queries import execute, fetch, fetch_first, fetch_values
 from models.tables import Execution, Message, Step
 from rules.channels import NOTICE_CHANNELS
@@ -169,7 +169,7 @@ def _claim_due(time: Any, limit: int) -> list[str]:
         .for_update(skip_locked=True)
         .cte("due", materialized=True)
     )
-    query = Message.update({time: now() + build_seconds(300)}).from_(due).where(Message.id == due.c.id)
+    query = Message.update({time: now() + build_seconds(300)}).from_(due).where(is_locked(Message.id, due))
     return fetch_values(query.returning(Message.id).with_cte(due))
 
 

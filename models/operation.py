@@ -17,7 +17,7 @@ from peewee import SQL, Case, fn
 from models.audit import AuditActor
 from models.database import acting_as
 from models.execution import is_cancellable, is_discardable, is_retryable
-from models.expressions import build_seconds, is_any, now
+from models.expressions import build_seconds, is_any, is_locked, now
 from models.ids import new_id
 from models.queries import count, execute, fetch, fetch_first, fetch_value, fetch_values
 from models.selection import Selection
@@ -205,7 +205,7 @@ def claim_unattended(older_than_seconds: float, limit: int) -> list[str]:
         .for_update(skip_locked=True)
         .cte("unattended", materialized=True)
     )
-    query = Operation.update(progressed_at=now()).from_(unattended).where(Operation.id == unattended.c.id)
+    query = Operation.update(progressed_at=now()).from_(unattended).where(is_locked(Operation.id, unattended))
     return fetch_values(query.returning(Operation.id).with_cte(unattended))
 
 

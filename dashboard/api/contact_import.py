@@ -34,6 +34,8 @@ __all__ = [
 
 #: Maximum rows in a preview, and maximum problems in a response.
 PREVIEW_ROWS, MAX_LISTED_PROBLEMS = 20, 200
+#: PostgreSQL gets statistics of the contacts after an import that created so many.
+MIN_ANALYZED = 500
 
 
 class Import(Body):
@@ -112,6 +114,8 @@ def write_contacts(call: Caller, contact_file: ContactFile) -> ImportCounts:
         for row, result in zip(rows, results, strict=True):
             if isinstance(result, ContactRejection):
                 contact_file.reject(row, result.path.removeprefix("contact."), result.message)
+    if len(created) >= MIN_ANALYZED:
+        contact.analyze()
     people = set(imported)
     counts = ImportCounts(len(created), len(people - created), len(imported) - len(people))
     detail = {**vars(counts), "rejected": len({row["line"] for row in contact_file.bad})}

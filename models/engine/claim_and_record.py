@@ -117,7 +117,8 @@ with requested as materialized (
                 then greatest(beckon_now(), r.stage_since + interval '1 microsecond')
             else r.stage_since end,
         attempt = e.attempt + (r.stage = 'failed')::integer
-    from requested r where e.id = r.id
+    -- The ids twice: a planner that believes the table to be empty would join all of it with the requested ones.
+    from requested r where e.id = any($1) and e.id = r.id
     returning e.*, r.stage as stage_before, r.stage_since as stage_before_since, r.status as status_before
 ), history as (
     insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at)
@@ -142,11 +143,11 @@ select c.*, beckon_now() as claimed_at,
             'probed_by', b.probed_by))
         from provider_breakers b where b.workspace_id = c.workspace_id) as breakers
 from claimed c
--- OFFSET 0 keeps the look-up apart: a planner that believes triggers to be empty would start with all of them.
-join lateral (select type, payload from triggers where id = c.trigger_id offset 0) t on true
-join automations a on a.id = c.automation_id
-join workspaces w on w.id = c.workspace_id
-left join contacts ct on ct.id = c.contact_id
+-- OFFSET 0 keeps each look-up apart: a planner that believes a table to be empty would read all of it, each time.
+join lateral (select * from triggers where id = c.trigger_id offset 0) t on true
+join lateral (select * from automations where id = c.automation_id offset 0) a on true
+join lateral (select * from workspaces where id = c.workspace_id offset 0) w on true
+left join lateral (select * from contacts where id = c.contact_id offset 0) ct on true
 """
 CLAIM = Statement("claim_executions", ("uuid[]", "text", "double precision", "uuid[]"), _CLAIM.format(contact=_CONTACT))
 

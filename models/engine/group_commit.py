@@ -26,7 +26,7 @@ from models.engine import effects, runs
 from models.engine.claim_and_record import CLAIM, RECORD, RECORD_AND_COUNT, SET_PLANNER, Statement
 from models.engine.records import ExecutionRecord
 from models.engine.rows import ClaimedRow, parse_claimed_row
-from models.expressions import is_any, now
+from models.expressions import is_any, is_locked, now
 from models.queries import fetch_values
 from models.tables import Execution
 from rules.json_text import dump_storable_json
@@ -376,7 +376,7 @@ def extend_leases(owner: str, execution_ids: Sequence[str], lease_seconds: float
     extended = (
         Execution.update(lease_until=now() + Value(lease_seconds) * SQL("interval '1 second'"))
         .from_(owned)
-        .where(Execution.id == owned.c.id)
+        .where(is_locked(Execution.id, owned))
         .with_cte(owned)
         .returning(Execution.id)
     )

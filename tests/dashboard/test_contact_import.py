@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
+import psycopg2
+import pytest
+
+from dashboard.api.contact_import import MIN_ANALYZED
+from models.database import acting_as
+from models.queries import fetch_value
 from tests.dashboard.producers import Producer
+from tests.support import servers as real
 
 FILE = """externalId,firstName,email,tags,plan
 c-1,Ada,ada@example.com,"lead, vip",pro
@@ -60,3 +68,31 @@ def test_repeated_rows_count_as_one_person(alice: Producer) -> None:
     assert len(result["rejected"]) == 1
     (entry,) = alice.get("/api/audit?action=contacts.imported").json["entries"]
     assert entry["detail"] == {"created": 2, "updated": 1, "repeated": 2, "rejected": 1}
+
+
+MANY = "email\n" + "\n".join(f"person-{number}@example.com" for number in range(MIN_ANALYZED))
+
+
+def estimate_contacts(workspace_id: str) -> int:
+    """How many contacts PostgreSQL believes the workspace to have."""
+    with acting_as(workspace_id):
+        (plan,) = fetch_value("explain (format json) select * from contacts where workspace_id = %s", (workspace_id,))
+    return int(plan["Plan"]["Plan Rows"])
+
+
+def test_postgresql_knows_how_many_contacts_an_import_made(alice: Producer, database_urls: Any) -> None:
+    load(alice, confirm=True)
+    real.run_sql(database_urls.owner, "analyze contacts")
+    assert estimate_contacts(alice.workspace_id) < 10
+
+    assert load(alice, MANY, confirm=True).json["created"] == MIN_ANALYZED
+
+    assert fetch_value("select reltuples from pg_class where relname = 'contacts'") == MIN_ANALYZED + 2
+    assert estimate_contacts(alice.workspace_id) > MIN_ANALYZED / 2
+
+
+@pytest.mark.slow
+def test_an_import_does_not_wait_for_who_holds_the_contacts(alice: Producer, database_urls: Any) -> None:
+    with closing(psycopg2.connect(database_urls.owner)) as other, other.cursor() as cursor:
+        cursor.execute("lock table contacts in share update exclusive mode")
+        assert load(alice, MANY, confirm=True).json["created"] == MIN_ANALYZED

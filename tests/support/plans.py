@@ -9,7 +9,8 @@ from typing import Any
 
 import psycopg2
 
-from models.database import db
+from models.database import db, transaction
+from tests.support.rows import fetch_rows
 
 _CLEAR = """
     select pg_clear_relation_stats('public', c.relname) from pg_class c
@@ -47,11 +48,29 @@ class Scan:
         return f"{self.rows} rows of {self.relation}: {' '.join(self.statement.split())[:120]}"
 
 
+def count_rows_read(run: Callable[[], object]) -> dict[str, int]:
+    """Run statements, undone, and count the rows that they read of each table, also within functions."""
+    with transaction(), db.atomic() as undone:
+        before = _count_rows_read_so_far()
+        run()
+        after = _count_rows_read_so_far()
+        undone.rollback()
+    return {table: rows - before.get(table, 0) for table, rows in after.items()}
+
+
+def _count_rows_read_so_far() -> dict[str, int]:
+    counted = fetch_rows(
+        "select relname, coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) as rows from pg_stat_xact_user_tables"
+    )
+    return {row["relname"]: row["rows"] for row in counted}
+
+
 @contextmanager
 def recorded_scans() -> Iterator[list[Scan]]:
     """Plan and run every statement of this process's pool twice, first under EXPLAIN, undone; collect its scans."""
     scans: list[Scan] = []
     original: Callable[..., Any] = db.execute_sql
+    original_bound: Callable[..., Any] = db.execute_bound
 
     def explain_first(sql: str, params: Any = None) -> Any:
         if any(map(_has_plan, sql.split("; "))):
@@ -65,11 +84,19 @@ def recorded_scans() -> Iterator[list[Scan]]:
                 undone.rollback()
         return original(sql, params)
 
-    db.execute_sql = explain_first
+    def explain_bound_first(cursor: Any, sql: str, params: Any) -> None:
+        if _has_plan(sql):
+            db.begin()
+            cursor.execute(f"explain (analyze, format json, timing off) {sql}", params)
+            scans.extend(_list_scans(cursor.fetchone()[0][0]["Plan"], sql))
+            cursor.execute("rollback")
+        original_bound(cursor, sql, params)
+
+    db.execute_sql, db.execute_bound = explain_first, explain_bound_first
     try:
         yield scans
     finally:
-        del db.execute_sql
+        del db.execute_sql, db.execute_bound
 
 
 def _has_plan(statement: str) -> bool:

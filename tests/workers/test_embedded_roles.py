@@ -273,13 +273,14 @@ def test_no_password_is_in_a_log_or_readable_by_others(app, config):
     assert (app.home / "postgres" / "pg_hba.conf").stat().st_mode & 0o077 == 0
 
 
-def test_security_definer_functions_belong_to_the_service_except_two_for_partitions(config):
+def test_security_definer_functions_belong_to_the_service_except_three(config):
     owners = query(
         config.database_url,
         "select proname, pg_get_userbyid(proowner) from pg_proc where prosecdef "
         "and pronamespace = 'public'::regnamespace and proowner <> 'beckon_service'::regrole order by 1",
     )
-    assert owners == [("create_partition", "beckon"), ("drop_partition", "beckon")]
+    names = ("analyze_contacts", "create_partition", "drop_partition")
+    assert owners == [(name, "beckon") for name in names]
 
 
 @pytest.fixture
