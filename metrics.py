@@ -213,7 +213,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
         ("done", "refused"),
     )),
     (parses_total, product(
-        ("json", "report", "triggers", "contacts", "definition", "definition_text"),
+        ("json", "signed_json", "form", "report", "triggers", "contacts", "definition", "definition_text"),
         ("parsed", "refused", "too_costly", "limited", "failed"),
     )),
     (sign_ins_total, product(("succeeded", "failed", "limited"))),

@@ -12,7 +12,6 @@ from dashboard.held_bytes import hold_body
 from dashboard.parsing import LARGE_BYTES, parse_apart
 from rules.bodies import Body, BodyType, ShortText, WholeNumber, check, format_name
 from rules.body_json import BodyError, parse_body
-from rules.json_text import has_more_values
 from rules.problems import Problem, check_characters
 
 __all__ = [
@@ -23,7 +22,7 @@ __all__ = [
     "ShortText",
     "WholeNumber",
     "check",
-    "check_value_count",
+    "compute_max_values",
     "parse_here",
     "read",
     "read_bytes",
@@ -54,35 +53,34 @@ def read_bytes(limit: int) -> bytes:
 
 
 def read_json_bytes(limit: int) -> bytes:
-    """The body, which says that it is JSON and has a bounded number of values. Raises `ProblemError` 413, 415, 400."""
+    """The body, which says that it is JSON. Raises `ProblemError` 413, 415, or 400 for an empty one."""
     raw = read_bytes(limit)
     if not raw:
         raise ProblemError(400, "The body is empty. Send a JSON body.")
     if flask.request.mimetype != "application/json":
         raise ProblemError(415, "The Content-Type must be application/json.")
-    check_value_count(raw, limit)
     return raw
 
 
 def read_json(limit: int) -> Any:
     """The body's JSON value. Raises `ProblemError` 413, 415, 400, or 422 for characters, depth and numbers."""
     raw = read_json_bytes(limit)
-    return parse_apart("json", raw) if len(raw) > LARGE_BYTES else parse_here(parse_body, raw)
+    if len(raw) > LARGE_BYTES:
+        return parse_apart("json", raw, max_values=compute_max_values(limit))
+    return parse_here(parse_body, raw, compute_max_values(limit))
 
 
-def parse_here(parse: Callable[[bytes], Parsed], raw: bytes) -> Parsed:
+def parse_here(parse: Callable[..., Parsed], raw: bytes, *options: Any) -> Parsed:
     """What `parse` makes of a small body. Raises `ProblemError` instead of `BodyError`."""
     try:
-        return parse(raw)
+        return parse(raw, *options)
     except BodyError as error:
         raise ProblemError(error.status, error.detail, error.problems) from None
 
 
-def check_value_count(raw: bytes, limit: int) -> None:
-    """Raise `ProblemError` 413 where JSON, not yet parsed, has more values than a path with this limit accepts."""
-    maximum = limit // 1024 * MAX_VALUES_PER_KIB
-    if has_more_values(raw, maximum):
-        raise ProblemError(413, f"The body has too many values. The limit of this path is {maximum:,} values.")
+def compute_max_values(limit: int) -> int:
+    """The values that a path with this limit in bytes accepts."""
+    return limit // 1024 * MAX_VALUES_PER_KIB
 
 
 def read(model: type[BodyType], limit: int = BODY_LIMIT) -> BodyType:

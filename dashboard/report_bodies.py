@@ -11,7 +11,7 @@ from dashboard.bodies import LARGE_BODY_LIMIT, BodyType, check, parse_here, read
 from dashboard.errors import ProblemError, invalid_request
 from dashboard.parsing import LARGE_BATCH_BYTES, LARGE_BYTES, parse_apart
 from rules.parsers import parse_report
-from rules.tracking import has_too_many_values
+from rules.tracking import compute_max_report_values
 
 #: Maximum bytes of a beacon; browsers refuse slightly larger ones.
 BEACON_LIMIT = 60 * 1024
@@ -26,9 +26,11 @@ def read(model: type[BodyType], limit: int) -> BodyType:
         raise ProblemError(400, "The body is empty. Send a JSON body.")
     if not is_beacon and flask.request.mimetype != "application/json":
         raise ProblemError(415, _describe_types())
-    if has_too_many_values(raw, limit):
-        raise ProblemError(413, "The body has too many values.")
-    value = parse_apart("report", raw) if len(raw) > _find_bound(limit) else parse_here(parse_report, raw)
+    max_values = compute_max_report_values(limit)
+    if len(raw) > _find_bound(limit):
+        value = parse_apart("report", raw, max_values=max_values)
+    else:
+        value = parse_here(parse_report, raw, max_values)
     body, problems = check(model, value)
     if body is None:
         raise invalid_request(problems)

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rules.body_json import BodyError, parse_body, parse_json
+from rules.body_json import BodyError, parse_body, parse_form, parse_json, parse_signed_json
 from rules.contact_file import ContactFile, parse_contact_file
 from rules.definition_text import TextProblem, check_text
-from rules.json_text import clean_json, dump_exact_json, has_unstorable, load_exact_json, load_json
+from rules.json_text import clean_json, dump_exact_json, has_more_values, has_unstorable, load_exact_json, load_json
 from rules.outbound_urls import Networks
 from rules.parser_messages import Request
 from rules.problems import Problem
@@ -55,8 +55,10 @@ def read_answer(data: bytes) -> Any:
     return reply["result"]
 
 
-def parse_report(raw: bytes) -> Any:
-    """Return the JSON value of a producer's report, cleaned of what cannot be stored. Raises `BodyError` 400."""
+def parse_report(raw: bytes, max_values: int) -> Any:
+    """Return the JSON value of a report, cleaned of what cannot be stored. Raises `BodyError` 413 and 400."""
+    if has_more_values(raw, max_values):
+        raise BodyError(413, "The body has too many values.")
     if has_unstorable(raw):
         return clean_json(parse_json(raw))
     try:
@@ -91,12 +93,12 @@ def read_text_check(fields: Mapping[str, Any]) -> tuple[Any, list[TextProblem]]:
     return fields["document"], [TextProblem(**problem) for problem in fields["problems"]]
 
 
-def _parse_triggers(raw: bytes) -> list[dict[str, Any]]:
+def _parse_triggers(raw: bytes, max_values: int) -> list[dict[str, Any]]:
     return [
         {"problems": _list_problems(entry)}
         if isinstance(entry, list)
         else {**vars(entry), "body_hash": entry.body_hash.hex()}
-        for entry in parse_batch(raw)
+        for entry in parse_batch(raw, max_values)
     ]
 
 
@@ -127,6 +129,8 @@ def _read_networks(texts: Sequence[str]) -> Networks:
 #: Each parser by the name that requests and metrics have.
 PARSERS: dict[str, Parser] = {
     "json": parse_body,
+    "signed_json": parse_signed_json,
+    "form": parse_form,
     "report": parse_report,
     "triggers": _parse_triggers,
     "contacts": _parse_contacts,

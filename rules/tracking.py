@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, StringConstraints
 
 from rules.bodies import MAX_DEPTH, Body, WholeNumber, check
-from rules.json_text import dump_json, has_more_values
+from rules.json_text import dump_json
 from rules.problems import Problem
 
 ExecutionResult = Literal["success", "error", "timeout"]
@@ -133,9 +133,9 @@ class TrackedExecution:
     actions: tuple[TrackedAction, ...] = field(default=())
 
 
-def has_too_many_values(raw: bytes, limit: int) -> bool:
-    """Whether a body whose limit is `limit` bytes has more values than any report; counted before it is parsed."""
-    return has_more_values(raw, limit // 1024 * MAX_VALUES_PER_KIB)
+def compute_max_report_values(limit: int) -> int:
+    """Compute the values that a body may have whose limit is `limit` bytes: more than any report has."""
+    return limit // 1024 * MAX_VALUES_PER_KIB
 
 
 def parse_tracked_execution(value: object, default_id: str, path: str = "") -> TrackedExecution | list[Problem]:

@@ -54,9 +54,9 @@ class Batch(Body):
     triggers: Annotated[list[Annotated[Any, DescribedAs(Trigger)]], Field(min_length=1, max_length=MAX_BATCH_SIZE)]
 
 
-def parse_batch(raw: bytes) -> list[TriggerRequest | list[Problem]]:
+def parse_batch(raw: bytes, max_values: int) -> list[TriggerRequest | list[Problem]]:
     """Return each trigger of a batch's body, or its problems. Raises `BodyError` where the body is no batch."""
-    batch, problems = bodies.check(Batch, parse_body(raw))
+    batch, problems = bodies.check(Batch, parse_body(raw, max_values))
     if batch is None:
         raise invalid_body(problems)
     return [parse_request(entry, path=f"triggers[{index}]") for index, entry in enumerate(batch.triggers)]

@@ -118,8 +118,8 @@ def read_batch(limit: int) -> ParsedBatch:
     """The triggers of the body, each parsed or with its problems. Raises `ProblemError`."""
     raw = bodies.read_json_bytes(limit)
     if len(raw) > LARGE_BATCH_BYTES:
-        return read_requests(parse_apart("triggers", raw))
-    return bodies.parse_here(parse_batch, raw)
+        return read_requests(parse_apart("triggers", raw, max_values=bodies.compute_max_values(limit)))
+    return bodies.parse_here(parse_batch, raw, bodies.compute_max_values(limit))
 
 
 @triggers.api(

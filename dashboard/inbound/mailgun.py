@@ -8,7 +8,7 @@ https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-web
 from __future__ import annotations
 
 import hashlib
-import json  # its hook, and a hash that must stay the same
+import json  # a hash that must stay the same
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,12 +16,14 @@ from typing import Any
 import flask
 
 from dashboard.access import current_settings
-from dashboard.bodies import BODY_LIMIT, LARGE_BODY_LIMIT, check_value_count
+from dashboard.bodies import BODY_LIMIT, LARGE_BODY_LIMIT, compute_max_values, parse_here
 from dashboard.errors import ProblemError
 from dashboard.inbound import mailgun_forms, storage
+from dashboard.parsing import LARGE_BYTES, parse_apart
 from models.inbound_event import Token
 from providers import mailgun
 from providers.base import Callback
+from rules.body_json import parse_signed_json
 
 mailgun_webhooks = flask.Blueprint("inbound-mailgun", __name__)
 
@@ -54,22 +56,15 @@ def receive_mail(workspace_id: object) -> Any:
 
 
 def _parse_body(raw: bytes) -> dict[str, Any]:
-    # The signature is in the body, which is parsed for it; an event has far fewer values than this.
-    check_value_count(raw, BODY_LIMIT)
-    try:
-        body = json.loads(raw, object_pairs_hook=_parse_object)
-    except (ValueError, RecursionError):
-        raise ProblemError(400, "The body is not JSON.") from None
+    """The event in a body. Its signature is in it, so it is parsed first; events have far fewer values than these."""
+    max_values, signed_names = compute_max_values(BODY_LIMIT), mailgun.SIGNATURE_FIELDS
+    if len(raw) > LARGE_BYTES:
+        body = parse_apart("signed_json", raw, max_values=max_values, signed_names=list(signed_names))
+    else:
+        body = parse_here(parse_signed_json, raw, max_values, signed_names)
     if not isinstance(body, dict):
         raise ProblemError(400, "The body is not a JSON object.")
     return body
-
-
-def _parse_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs if name in mailgun.SIGNATURE_FIELDS]
-    if len(names) != len(set(names)):
-        raise ValueError("a signed field is repeated")
-    return dict(pairs)
 
 
 def _hash_form(raw: bytes) -> bytes:

@@ -324,5 +324,5 @@ def test_a_public_key_that_is_none_verifies_nothing(alice: Producer, key: str) -
 def test_an_unsigned_event_of_too_many_values_is_413_unparsed(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.inbound.mailgun._parse_object", None)
+    monkeypatch.setattr("rules.body_json.json", None)
     assert client.post(EVENTS, data=b'{"a":[' + b"{}," * 15_000 + b"{}]}").status_code == 413

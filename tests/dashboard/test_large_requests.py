@@ -36,7 +36,8 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(parser)
         return parsing.parse_apart(parser, raw, **options)
 
-    for module in ("bodies", "report_bodies", "definitions", "api.triggers", "api.contact_import"):
+    modules = "bodies", "report_bodies", "definitions", "form_parser", "api.triggers", "api.contact_import"
+    for module in (*modules, "inbound.mailgun"):
         monkeypatch.setattr(sys.modules[f"dashboard.{module}"], "parse_apart", parse)
     return names
 
@@ -120,6 +121,44 @@ def check_text(alice: Producer, client: FlaskClient, text: str) -> str:
     token = read_token(client.get("/automations/new?start=empty").text)
     form = {"csrf_token": token, "name": "Welcome", "type": "workflow", "text": text}
     return client.post("/automations/check", data=form).text
+
+
+def test_the_large_form_of_a_person_is_parsed_as_a_small_one_is(
+    alice: Producer, client: FlaskClient, parsed: list[str]
+) -> None:
+    add_person(alice.workspace_id, "operator")
+    sign_in(client)
+    token = read_token(client.get("/contacts/import").text)
+
+    def post(more: str) -> None:
+        body = f"csrf_token={token}&confirm=1&csv=email%2CfirstName%0Aada%40example.com,A%C3%A9%ff+B&empty=&more={more}"
+        response = client.post("/contacts/import", data=body, content_type="application/x-www-form-urlencoded")
+        assert response.status_code == 200
+        assert alice.get("/api/contacts?q=ada").json["contacts"][0]["firstName"] == "Aé%FF B"
+
+    post("%41")
+    post("%41" * 30_000)
+    assert parsed == ["contacts", "form", "contacts"]
+
+
+def test_a_large_event_without_a_signature_is_refused_as_a_small_one_is(client: FlaskClient, parsed: list[str]) -> None:
+    signature = {"timestamp": "1", "token": "a", "signature": "b"}
+    for text in ("x", "x" * 70_000):
+        answer = client.post("/api/webhooks/mailgun", json={"signature": signature, "event-data": {"text": text}})
+        assert answer.status_code == 403
+    repeated = b'{"token": 1, "token": 2, "text": "' + b"x" * 70_000 + b'"}'
+    assert client.post("/api/webhooks/mailgun", data=repeated).status_code == 400
+    assert parsed == ["signed_json", "signed_json"]
+
+
+def test_a_verified_form_is_never_refused_for_its_rate(app: flask.Flask, parsed: list[str]) -> None:
+    with (
+        two_in_progress(app, "127.0.0.1"),
+        app.test_request_context("/api/webhooks/mailgun/inbound", method="POST", data={"text": "x" * 70_000}),
+    ):
+        flask.request.max_content_length = 100_000
+        assert len(flask.request.form["text"]) == 70_000
+    assert parsed == ["form"]
 
 
 @contextmanager

@@ -129,8 +129,7 @@ TOO_MANY = {
 def test_a_body_of_too_many_values_is_413_unparsed(
     alice: Producer, monkeypatch: pytest.MonkeyPatch, raw: bytes
 ) -> None:
-    for parse in ("parse_body", "parse_apart"):
-        monkeypatch.setattr(f"dashboard.bodies.{parse}", None)
+    monkeypatch.setattr("rules.body_json.parse_json", None)
     response = alice.request("POST", "/api/triggers", data=raw, content_type="application/json")
     assert response.status_code == 413
     assert "20,480 values" in response.json["detail"]

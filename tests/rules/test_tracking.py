@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rules.body_json import BodyError
 from rules.json_text import clean_json, dump_storable_json, has_unstorable
+from rules.parsers import parse_report
 from rules.problems import Problem
 from rules.tracking import (
     MAX_ACTIONS,
@@ -16,7 +18,7 @@ from rules.tracking import (
     MAX_TIME_MS,
     TrackedAction,
     TrackedExecution,
-    has_too_many_values,
+    compute_max_report_values,
     parse_tracked_execution,
 )
 
@@ -132,8 +134,9 @@ def test_what_postgresql_cannot_store_is_recognised_in_raw_json(raw: bytes) -> N
 
 
 def test_a_body_of_many_values_is_recognised_before_it_is_parsed() -> None:
-    assert has_too_many_values(b"[" + b"[]," * 200_000 + b"0]", 1024 * 1024)
-    assert not has_too_many_values(b"[" + b"{}," * 100 + b"{}]", 60 * 1024)
+    with pytest.raises(BodyError, match="too many values"):
+        parse_report(b"[" + b"[]," * 200_000 + b"0]", compute_max_report_values(1024 * 1024))
+    assert len(parse_report(b"[" + b"{}," * 100 + b"{}]", compute_max_report_values(60 * 1024))) == 101
 
 
 JSON = st.recursive(
