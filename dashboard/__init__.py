@@ -36,7 +36,7 @@ from dashboard.probes import probes
 from dashboard.responses import Json
 from dashboard.scrape import ServersCollector
 from dashboard.sign_in_failures import SignInFailures
-from ephemeral import connection, workflow_cache
+from ephemeral import connection, sign_ins, workflow_cache
 from ephemeral.heartbeats import Heartbeat
 from models import database
 from settings import Settings, SettingsError
@@ -93,7 +93,9 @@ def _build_app(config: Settings) -> flask.Flask:
 
 
 def _connect_web_process(app: flask.Flask) -> None:
-    traces.set_up("dashboard", app.extensions["settings"].otlp_endpoint)
+    config = app.extensions["settings"]
+    traces.set_up("dashboard", config.otlp_endpoint)
+    sign_ins.share_limits(config.web_workers)
     connect(app)
     gevent_support.call_on_sigterm(lambda: app.extensions["feeds"].close())
     gevent_support.freeze_startup_objects()

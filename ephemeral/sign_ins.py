@@ -1,7 +1,7 @@
 """Limits of sign-in attempts: by address, by account, and by browser that has signed in before.
 
-Redis counts for every process. Without Redis each process counts for itself, with the same limits: guessing a password
-does not become easier, and valid sign-ins still work.
+Redis counts for every process. Without Redis each process counts for itself, with its part of the limits: guessing a
+password does not become easier, and valid sign-ins still work.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cachetools import FIFOCache
 import metrics
 from ephemeral.connection import ERRORS, get_ephemeral
 from ephemeral.rate_limits import RateLimit, take
-from rules.sign_in_delays import Delays, Failures, decide
+from rules.sign_in_delays import Delays, Failures, decide, split
 
 log = structlog.get_logger(__name__)
 
@@ -57,9 +57,10 @@ if count > 0 then redis.call('HSET', KEYS[1], 'count', count - 1) end
 
 
 class ProcessLimits:
-    """The same limits, counted only in this process."""
+    """The same limits, counted only in this process; each of several `processes` has its part of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, processes: int = 1) -> None:
+        self._processes = processes
         self._lock = threading.Lock()
         self._buckets: FIFOCache[str, tuple[float, int]] = FIFOCache(MAX_ENTRIES)
         self._failures: FIFOCache[str, Failures] = FIFOCache(MAX_ENTRIES)
@@ -68,10 +69,11 @@ class ProcessLimits:
     def take(self, limit: RateLimit, subject: str) -> int:
         """Take a token; return 0, or the seconds until there is one."""
         key, now_ms = f"{limit.name}:{subject}", _now_ms()
+        rate, burst = limit.rate / self._processes, max(1, limit.burst // self._processes)
         with self._lock:
-            tokens, at_ms = self._buckets.get(key) or (float(limit.burst), now_ms)
-            tokens = min(limit.burst, tokens + (now_ms - at_ms) / 1000 * limit.rate)
-            wait = 0 if tokens >= 1 else math.ceil((1 - tokens) / limit.rate)
+            tokens, at_ms = self._buckets.get(key) or (float(burst), now_ms)
+            tokens = min(burst, tokens + (now_ms - at_ms) / 1000 * rate)
+            wait = 0 if tokens >= 1 else math.ceil((1 - tokens) / rate)
             self._buckets[key] = tokens if wait else tokens - 1, now_ms
             return wait
 
@@ -79,7 +81,9 @@ class ProcessLimits:
         """Count an attempt; return 0, or the milliseconds until this browser may try this account."""
         key = f"{account}:{browser}"
         with self._lock:
-            decision = decide(delays, self._failures.get(account), self._turns.get(key), _now_ms())
+            decision = decide(
+                split(delays, self._processes), self._failures.get(account), self._turns.get(key), _now_ms()
+            )
             self._failures[account] = decision.failures
             self._turns.pop(key, None)
             if decision.turn_ms is not None:
@@ -96,10 +100,17 @@ class ProcessLimits:
 
 #: The counts of this process without Redis, by client.
 _fallback_limits: WeakKeyDictionary[redis.Redis, ProcessLimits] = WeakKeyDictionary()
+_processes = 1
+
+
+def share_limits(processes: int) -> None:
+    """Give this process its part of the limits without Redis: it is one of so many that count for themselves."""
+    global _processes
+    _processes = processes
 
 
 def _get_process_limits() -> ProcessLimits:
-    return _fallback_limits.setdefault(get_ephemeral(), ProcessLimits())
+    return _fallback_limits.setdefault(get_ephemeral(), ProcessLimits(_processes))
 
 
 def take_for_address(address: str, rate_per_minute: int) -> int:

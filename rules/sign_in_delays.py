@@ -7,7 +7,8 @@ and may then try once, however many others have failed in the meantime. So its w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,13 @@ class Decision:
     failures: Failures
     #: The time of the browser's turn; None without one.
     turn_ms: int | None
+
+
+def split(delays: Delays, processes: int) -> Delays:
+    """Return the delays of one of several processes that count for themselves: each failure stands for one in each."""
+    steps, last = delays.after_failures_ms, len(delays.after_failures_ms) - 1
+    parts = (steps[min(count * processes, last)] for count in range(math.ceil(last / processes) + 1))
+    return replace(delays, after_failures_ms=tuple(parts), forget_ms=delays.forget_ms * processes)
 
 
 def decide(delays: Delays, failures: Failures | None, turn_ms: int | None, now_ms: int) -> Decision:

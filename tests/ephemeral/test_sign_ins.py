@@ -94,3 +94,12 @@ def test_a_process_stores_a_bounded_number_of_entries(monkeypatch: pytest.Monkey
     limits, once = ProcessLimits(), RateLimit("test", rate=0.01, burst=1)
     assert [limits.take(once, str(number)) for number in range(10)] == [0] * 10
     assert [limits.take(once, str(number)) > 0 for number in (7, 8, 9, 6)] == [True, True, True, False]
+
+
+def test_processes_that_count_apart_allow_no_more_together_than_one(fake_redis: object) -> None:
+    address, both = RateLimit("address", rate=5 / 60, burst=5), [ProcessLimits(2) for _ in range(2)]
+    assert sum(limits.take(address, "192.0.2.1") == 0 for limits in both for _ in range(10)) == 4
+    default = Delays()
+    allowed = [sum(limits.attempt(default, "ada", f"browser {n}") == 0 for n in range(20)) for limits in both]
+    assert sum(allowed) <= 6
+    assert ProcessLimits().attempt(default, "ada", "owner") == 0
