@@ -100,7 +100,7 @@ class Visitor:
         return self.page
 
     def go_with_clock(self, path: str) -> Page:
-        """Open a page whose timers the test may also run: `page.clock.run_for(5_000)` refreshes it at once."""
+        """Open a page whose timers the test may also run: `page.clock.fast_forward(5_000)` refreshes it at once."""
         self.page.clock.install()
         return self.go(path)
 

@@ -35,7 +35,7 @@ def test_the_list_follows_and_keeps_the_selection(visit: Any, alice: Producer, a
     expect(page.get_by_text("1 selected")).to_be_visible()
 
     example_executions.create_failed(alice, automation)
-    page.clock.run_for(5_000)
+    page.clock.fast_forward(5_000)
     expect(rows).to_have_count(2)
 
     expect(box).to_be_checked()

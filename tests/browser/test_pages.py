@@ -110,7 +110,7 @@ def test_the_summary_bar_refreshes(visit: Any, alice: Producer, automation: dict
     failed = page.locator("#summary a").filter(has_text="Failed")
     expect(failed).to_contain_text("0")
     example_executions.create_failed(alice, automation)
-    page.clock.run_for(5_000)
+    page.clock.fast_forward(5_000)
     expect(failed).to_contain_text("1")
 
 
@@ -197,10 +197,10 @@ def test_a_page_shows_a_failed_refresh_and_recovers(visit: Any, automation: dict
     visitor = visit()
     page = visitor.go_with_clock("/automations")
     page.route("**/summary", lambda route: route.abort())
-    page.clock.run_for(5_000)
+    page.clock.fast_forward(5_000)
     expect(page.get_by_text("This page could not be refreshed")).to_be_visible()
     page.unroute("**/summary")
-    page.clock.run_for(5_000)
+    page.clock.fast_forward(5_000)
     expect(page.get_by_text("This page could not be refreshed")).to_be_hidden()
     # The browser logs the aborted requests of this test.
     visitor.complaints[:] = [
