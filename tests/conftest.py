@@ -48,6 +48,12 @@ GROUPED_FILES = (
     "tests/workers/test_up.py",
 )  # fmt: skip
 
+#: Files whose tests take seconds and would be the last: one process would still run them while the others have ended.
+EARLY_FILES = (
+    "tests/workers/commands/test_demo.py", "tests/workers/test_gunicorn_worker.py",
+    "tests/workers/test_up_through_pooler.py", "tests/workers/test_web_processes.py",
+)  # fmt: skip
+
 #: Programs that `--no-servers` refuses to start, and the words of the command that starts them in another process.
 SERVER_PROGRAMS = {"chromium", "initdb", "pgbouncer", "postgres", "redis-server", "valkey-server"}
 UP_COMMAND = {"workers.command", "up"}
@@ -141,7 +147,8 @@ def _refuse_servers(event: str, arguments: tuple[Any, ...]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests whose fixtures need a server; select only the others with `--no-servers`."""
+    """Mark the tests whose fixtures need a server, and put long ones first; select the others with `--no-servers`."""
+    items.sort(key=lambda item: not item.nodeid.startswith(EARLY_FILES))
     for item in items:
         if "running_servers" in getattr(item, "fixturenames", ()):
             item.add_marker("servers")
