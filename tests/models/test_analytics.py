@@ -45,9 +45,9 @@ def history(alices: str, charlies: str) -> Iterator[History]:
     return mine
 
 
-@pytest.fixture(params=["appended", "added", "both"])
+@pytest.fixture(params=["both", *(pytest.param(state, marks=pytest.mark.slow) for state in ("appended", "added"))])
 def state(request: pytest.FixtureRequest, history: History) -> str:
-    """How much of the changes the scheduler has added to the tallies."""
+    """How much of the changes the scheduler has added to the tallies: a part, so that both are read, none, or all."""
     if request.param == "both":
         with transaction():
             fetch_value("select add_analytics_changes(300)")
