@@ -23,6 +23,14 @@ pytestmark = pytest.mark.usefixtures("as_service")
 
 NAME_JOB = "insert into periodic_jobs (name) values ('due')"
 COUNT_JOBS = "select count(*) from periodic_jobs"
+#: Of a scheduler of the earlier version, which led by a session lock.
+OLD_RENEWAL = """
+    insert into leadership (one, host, pid, since, seen_at) values (true, 'other', 1, beckon_now(), beckon_now())
+    on conflict (one) do update set
+        since = case when (leadership.host, leadership.pid) = (excluded.host, excluded.pid)
+            then leadership.since else excluded.since end,
+        host = excluded.host, pid = excluded.pid, seen_at = excluded.seen_at
+"""
 AGE_LEASE = "update leadership set seen_at = beckon_now() + interval %s"
 
 
@@ -93,8 +101,11 @@ def test_a_row_deleted_by_hand_ends_the_leadership_and_frees_it() -> None:
 
 
 def test_a_scheduler_of_the_earlier_version_that_takes_the_row_ends_the_leadership() -> None:
+    execute(OLD_RENEWAL)
+    assert leadership.take() is None
+    execute(AGE_LEASE, ("-11 seconds",))
     token = take()
-    execute("update leadership set host = 'other', pid = 1, since = beckon_now(), seen_at = beckon_now()")
+    execute(OLD_RENEWAL)
     assert not leadership.renew(token)
     assert leadership.take() is None
 
