@@ -39,6 +39,8 @@ FIELDS = (
 )
 #: Empty lines for new attributes.
 _EMPTY_LINES = 2
+#: Maximum characters of the original texts: a contact, with 16 KiB of attributes, has half as many.
+_MAX_ORIGINALS_LENGTH = 64 * 1024
 
 
 def build_texts(contact: Mapping[str, Any] | None) -> dict[str, str]:
@@ -120,6 +122,8 @@ def _split_tags(text: str) -> list[str]:
 
 def parse_originals(text: str) -> dict[str, str]:
     """The form's original texts; empty where they cannot be parsed, so that every field counts as changed."""
+    if len(text) > _MAX_ORIGINALS_LENGTH:
+        return {}
     try:
         values = load_json(text)
     except ValueError:

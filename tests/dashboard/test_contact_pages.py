@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import clock
+from dashboard.pages.contact_fields import parse_originals
 from models import contact, conversation, suppression
 from models.audit import SYSTEM
 from models.database import acting_as
@@ -129,6 +130,7 @@ def test_an_unchanged_form_and_an_invalid_form_write_nothing(bob: Browser, alice
     wrong = bob.post(f"/contacts/{ada}", data={**form, "lastName": "Byron", "timezone": "Mars/North"})
     assert (wrong.status_code, fetch_contact(alice, ada)["lastName"]) == (422, None)
     assert bob.post(f"/contacts/{ada}", data={**form, "was": "[1"}).status_code == 303
+    assert parse_originals('{"a":"' + "x" * 64 * 1024 + '"}') == {}
 
 
 def test_the_conversation_shows_both_directions_in_order(
