@@ -22,7 +22,7 @@ from rules.parsers import ParserFailure, read_answer
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-NUMBER = Request("json", b"[1]", {}, 5.0)
+NUMBER = Request("json", b"[1]", {"max_values": 9}, 5.0)
 #: Takes a second.
 LONG = Request("contacts", b"email\n" + b"".join(b"a%d@example.com\n" % number for number in range(19_000)), {}, 60.0)
 
@@ -181,7 +181,7 @@ from dashboard.parsing.pool import find_pool
 from rules.parser_messages import Request
 from rules.parsers import read_answer
 
-number = Request("json", b"[1]", {}, 5.0)
+number = Request("json", b"[1]", {"max_values": 9}, 5.0)
 pool = find_pool()
 pool.ask(number)
 (pid,) = pool.idle_pids
