@@ -21,6 +21,7 @@ from typing import cast
 
 import structlog
 from dramatiq import Broker, Worker
+from dramatiq.worker import ConsumerThread, WorkerThread
 
 import logs
 import settings as settings_module
@@ -102,9 +103,14 @@ class RunningWorker:
     listener: workflow_cache.Listener
 
     def pause(self) -> None:
-        """Consume nothing until `resume`."""
+        """Consume nothing until `resume`. All threads are told first: an idle consumer notices it late."""
+        threads: list[ConsumerThread | WorkerThread] = []
         for worker in self.workers.values():
-            worker.pause()
+            threads += [*worker.consumers.values(), *worker.workers]
+        for thread in threads:
+            thread.pause()
+        for thread in threads:
+            thread.paused_event.wait()
 
     def resume(self) -> None:
         """Consume again."""

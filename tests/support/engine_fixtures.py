@@ -11,7 +11,7 @@ import settings as settings_module
 from models import database
 from sandbox.server import RunningSandbox, run_sandbox
 from settings import Settings
-from tasks.runtime import broker
+from tasks.runtime import broker, consumer
 from tasks.runtime.engine import Engine, start
 from tests.support.waiting import eventually
 from workers.worker_process import RunningWorker, start_worker, stop_worker
@@ -49,8 +49,9 @@ def _end() -> Iterator[None]:
 def ensure_engine(settings: Settings) -> tuple[Engine, RunningWorker]:
     """This process's engine and its worker, started on the first call."""
     if not _engines:
-        # Each test waits until all threads are idle.
+        # Each test waits until all threads are idle, and many until the consumers are.
         broker.LISTENER_POLL_MS = 10
+        consumer.LISTEN_SECONDS = 0.05
         engine = start(settings)
         _engines.append((engine, start_worker(settings.replace(threads=8, io_threads=8), broker.QUEUES)))
     return _engines[0]
