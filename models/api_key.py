@@ -117,7 +117,7 @@ def note_use(workspace_id: str, key_id: str) -> None:
     """Record that a key was used, to the minute, so that a busy key does not write with every request."""
     key = tables.ApiKey
     is_stale = key.last_used_at.is_null() | (key.last_used_at < now() - timedelta(minutes=1))
-    with acting_as(workspace_id):
+    with acting_as(workspace_id, with_first=True):
         execute(key.update(last_used_at=now()).where(key.id == key_id, key.workspace_id == workspace_id, is_stale))
 
 

@@ -39,7 +39,7 @@ def load(workspace_id: str) -> Credentials:
     """Return the workspace's own settings."""
     row = ChannelCredential
     query = row.select(row.name, row.value, row.hint, row.updated_at).where(row.workspace_id == workspace_id)
-    with acting_as(workspace_id):
+    with acting_as(workspace_id, with_first=True):
         return {stored.name: stored for stored in fetch(StoredCredential, query.order_by(row.name))}
 
 

@@ -34,7 +34,7 @@ NAMES = ("run_tracking", "stats_in_api", "execution_tracking")
 def load(workspace_id: str) -> Switches:
     """Return the workspace's current switches. Raises `NotFound`."""
     query = Workspace.select(Workspace.run_tracking, Workspace.stats_in_api, Workspace.execution_tracking)
-    with acting_as(workspace_id):
+    with acting_as(workspace_id, with_first=True):
         switches = fetch_first(Switches, query.where(Workspace.id == workspace_id))
     if switches is None:
         raise NotFound("There is no such workspace.")

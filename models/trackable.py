@@ -59,6 +59,6 @@ def _read_kinds(workspace_id: str, ids: Collection[str]) -> dict[str, Automation
     query = Automation.select(Automation.id, is_active.alias("is_active_playbook")).where(
         Automation.workspace_id == workspace_id, Automation.id.in_(list(ids)), Automation.deleted_at.is_null()
     )
-    with acting_as(workspace_id):
+    with acting_as(workspace_id, with_first=True):
         rows = fetch(_Row, query)
     return {row["id"]: "active_playbook" if row["is_active_playbook"] else "other" for row in rows}

@@ -131,6 +131,7 @@ def read_batch(limit: int) -> ParsedBatch:
     response=ACCEPTED_BATCH,
     status=202,
     limit=LARGE_BODY_LIMIT,
+    recent_key=True,
 )
 def accept_batch(call: Caller, body: ParsedBatch) -> Any:
     """Accept up to 1,000 triggers. Invalid ones are reported; the others are accepted."""
@@ -184,7 +185,7 @@ def _refuse_test(request: TriggerRequest | list[Problem], path: str) -> TriggerR
 )
 def accept_hook(token: str) -> Any:
     """Start the automation of a hook URL. The body is the payload; its `contact` or `contactId` names the contact."""
-    hook = automation.find_hook(token) if len(token) <= 100 else None
+    hook = automation.find_recent_hook(token) if len(token) <= 100 else None
     if hook is None:
         raise not_found("There is no hook at this URL.")
     workspace_id, automation_id = hook

@@ -63,11 +63,14 @@ def pooler(url: str, *, ignore_startup_parameters: bool, users: tuple[str, ...] 
 
 
 class PostgresProxy:
-    """A socket before PostgreSQL's that counts the queries of clients and replaces bytes in them by as many others."""
+    """A socket before PostgreSQL's that counts the queries of clients, replaces bytes in them by as many others, and
+    forwards everything after `delay_seconds`, as a server so far away would get it."""
 
     def __init__(self, upstream: Path, replace: tuple[bytes, bytes] = (b"", b"")) -> None:
         assert len(replace[0]) == len(replace[1])
         self.queries = 0
+        self.delay_seconds = 0.0
+        self._closed = threading.Event()
         self._replace, self._upstream = replace, upstream
         self.directory = Path(tempfile.mkdtemp(prefix="beckon-wire-"))
         self._listener = socket.socket(socket.AF_UNIX)
@@ -80,6 +83,7 @@ class PostgresProxy:
         return with_socket(url, self.directory, 5432)
 
     def close(self) -> None:
+        self._closed.set()
         self._listener.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -102,6 +106,7 @@ class PostgresProxy:
                     # One read is one simple query: no query of the tests is longer than the buffer.
                     self.queries += data[:1] == b"Q"
                     data = data.replace(*self._replace) if self._replace[0] else data
+                self._closed.wait(self.delay_seconds)
                 target.sendall(data)
         for end in (source, target):
             with contextlib.suppress(OSError):
