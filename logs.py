@@ -6,9 +6,11 @@ work carries them. Secrets are redacted here, whatever the caller passed.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json  # for what orjson refuses
 import logging
+import os
 import re
 import sys
 import threading
@@ -19,6 +21,8 @@ import orjson  # structlog decides how objects are written
 import structlog
 
 _SECRET_NAME = re.compile(r"(?i)(password|secret|token|api_?key|authorization|cookie|signing_key)")
+#: Seconds that a line of `GatheringLogger` waits for others.
+GATHER_SECONDS = 0.05
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):([^@/\s]+)@")
 
 
@@ -58,6 +62,47 @@ class StderrLogger:
     debug = info = warning = error = critical = exception = write
 
 
+class GatheringLogger(StderrLogger):
+    """Write the lines of a moment in one call, at most `GATHER_SECONDS` after the first: each call wakes the program
+    that keeps the log. For lines that come with every request. Those that wait are lost if the process is killed."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        self._lines: list[str] = []
+        self._is_due = False
+        atexit.register(self.flush)
+        os.register_at_fork(after_in_child=self._forget)
+
+    def gather(self, line: str) -> None:
+        """Write one line soon."""
+        self._lines.append(line)
+        if not self._is_due:
+            self._is_due = True
+            timer = threading.Timer(GATHER_SECONDS, self.flush)
+            timer.daemon = True
+            timer.start()
+
+    def flush(self) -> None:
+        """Write the lines that wait."""
+        self._is_due = False
+        lines = self._lines[:]
+        del self._lines[: len(lines)]
+        if lines:
+            self.write("\n".join(lines))
+
+    def _forget(self) -> None:
+        """Leave the lines, and the timer, to the parent process."""
+        self._lines.clear()
+        self._is_due = False
+
+    debug = info = warning = error = critical = exception = gather
+
+
+def _build_logger(name: str = "", gathers: bool = False) -> StderrLogger:
+    """Build the logger of `structlog.get_logger(name, gathers)`."""
+    return GatheringLogger(name) if gathers else StderrLogger(name)
+
+
 def set_up(program: str, level: str = "INFO") -> None:
     """Send every log line of this process, including those of libraries, to standard error as one JSON object each."""
 
@@ -89,7 +134,7 @@ def set_up(program: str, level: str = "INFO") -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, renderer],
-        logger_factory=StderrLogger,
+        logger_factory=_build_logger,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         cache_logger_on_first_use=True,
     )

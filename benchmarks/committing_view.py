@@ -33,8 +33,6 @@ def _connect(url: str) -> Queue[Any]:
         connection = psycopg2.connect(url)
         connection.autocommit = True
         connections.put(connection)
-    with connection.cursor() as cursor:
-        cursor.execute("create table if not exists view_rows (id uuid primary key, body jsonb)")
     return connections
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -46,6 +47,14 @@ from tasks.runtime import broker
 POOL_SIZE = 24
 
 
+class _Application(flask.Flask):
+    """Flask, which looks at every view and every handler of each request to see whether it is a coroutine; none is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function."""
+        return func
+
+
 def create_app(settings: Settings) -> flask.Flask:
     """The application, connected as the role that RLS restricts."""
     app = _build_app(settings)
@@ -69,7 +78,7 @@ def _build_app(config: Settings) -> flask.Flask:
         raise SettingsError(
             "SECRET_KEY: is not set, and no first start has generated it. Set it, or start Beckon with beckon up"
         )
-    app = flask.Flask(__name__, static_url_path="/static")
+    app = _Application(__name__, static_url_path="/static")
     app.json = Json(app)
     app.request_class = BoundedRequest
     # `bodies` and `access` raise it, for a program's body and for a person who is signed in.

@@ -38,7 +38,7 @@ def register(app: flask.Flask) -> None:
     def compress(response: flask.Response) -> flask.Response:
         if response.mimetype not in _TYPES or response.status_code in (204, 206, 304):
             return response
-        response.vary.add("Accept-Encoding")
+        _vary_by_encoding(response)
         if "Content-Encoding" in response.headers or not _is_welcome():
             return response
         if flask.request.endpoint == "static":
@@ -55,6 +55,14 @@ def _compress(body: bytes) -> bytes:
 
 def _gzip(body: bytes) -> bytes:
     return gzip.compress(body, _LEVEL, mtime=0)
+
+
+def _vary_by_encoding(response: flask.Response) -> None:
+    """Name the request's header on which the body depends; most responses depend on no other."""
+    if "Vary" in response.headers:
+        response.vary.add("Accept-Encoding")
+    else:
+        response.headers["Vary"] = "Accept-Encoding"
 
 
 def _is_welcome() -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import phonenumbers
@@ -25,6 +26,9 @@ MAX_TAG_LENGTH = 64
 MAX_ATTRIBUTES_BYTES = 16 * 1024
 MAX_ATTRIBUTES_DEPTH = 4
 
+#: What needs no closer look: the domain is looked at once for all addresses of it.
+_PLAIN_LOCAL_PART = re.compile(r"(?=.{1,64}$)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
+_MAX_EMAIL_LENGTH = 254
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -102,11 +106,25 @@ def normalise_phone(text: str) -> str:
 
 def normalise_email(text: str) -> str:
     """Return an e-mail address in lower case with an ASCII domain; it may not exist. Raises `ValueError`."""
+    address = text.strip()
+    local, _, domain = address.rpartition("@")
+    if address.isascii() and len(address) <= _MAX_EMAIL_LENGTH and _PLAIN_LOCAL_PART.fullmatch(local):
+        return f"{local}@{_normalise_domain(domain)}".lower()
+    return _validate_email(address)
+
+
+@lru_cache(maxsize=4096)
+def _normalise_domain(domain: str) -> str:
+    """Return the domain of an e-mail address in ASCII. Raises `ValueError`, which is not cached."""
+    return _validate_email(f"a@{domain}").partition("@")[2]
+
+
+def _validate_email(address: str) -> str:
     try:
-        address = validate_email(text.strip(), check_deliverability=False, test_environment=True)
+        valid = validate_email(address, check_deliverability=False, test_environment=True)
     except EmailNotValidError:
         raise ValueError('must be an e-mail address such as "ada@example.com"') from None
-    return f"{address.local_part}@{address.ascii_domain}".lower()
+    return f"{valid.local_part}@{valid.ascii_domain}".lower()
 
 
 def _text_reader(max_length: int) -> Callable[[object], str]:

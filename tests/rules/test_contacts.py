@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from email_validator import EmailNotValidError, validate_email
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -155,3 +156,27 @@ def test_any_fields_normalise_without_an_exception_and_idempotently(fields: dict
 )
 def test_rows_with_a_common_address_are_one_person(rows: list[dict[str, object]], people: int) -> None:
     assert count_people(rows) == people
+
+
+_LOCAL_PARTS = st.text("aA0._+-'\"@ é", max_size=70)
+_DOMAINS = st.one_of(
+    st.text("aA0.-_ü@[] ", max_size=70),
+    st.sampled_from(
+        ["example.com", "Example.COM.", "münchen.de", "xn--mnchen-3ya.de", "localhost", "a.test", "x.invalid"]
+    ),
+    st.integers(1, 250).map(lambda length: "a." * (length // 2) + "com"),
+)
+
+
+@given(_LOCAL_PARTS, _DOMAINS)
+@settings(max_examples=500, deadline=None)
+def test_a_plain_address_is_judged_as_the_validator_judges_it(local: str, domain: str) -> None:
+    address = f"{local}@{domain}"
+    try:
+        validated = validate_email(address.strip(), check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        assert normalise({"email": address})[1] != []
+        return
+    assert normalise({"email": address}) == (
+        {"email": f"{validated.local_part}@{validated.ascii_domain}".lower()}, []
+    )  # fmt: skip

@@ -53,6 +53,22 @@ def test_a_line_is_json_with_time_level_and_program(run_lines, lines, event, lev
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", str(line["timestamp"]))
 
 
+def test_gathered_lines_are_written_together_and_none_is_lost_at_the_end(run_lines):
+    lines = run_lines(
+        "import os, sys, threading",
+        "write, counts, written = sys.stderr.write, [], threading.Event()",
+        "sys.stderr.write = lambda text: (counts.append(text.count(chr(10))), write(text), written.set())",
+        "log = structlog.get_logger('requests', True)",
+        "for number in range(3): log.info('request', number=number)",
+        "assert counts == []",
+        "assert written.wait(20) and counts == [3], counts",
+        "for number in range(3, 5): log.info('request', number=number)",
+        "if os.fork() == 0: sys.exit()",
+        "os.wait()",
+    )
+    assert [line["number"] for line in lines] == [0, 1, 2, 3, 4]
+
+
 def test_a_warning_of_python_is_one_line(run_lines):
     (line,) = run_lines("import warnings", "warnings.warn('this is old', DeprecationWarning, stacklevel=1)")
     assert "this is old" in str(line["event"])
