@@ -10,9 +10,12 @@ parameters, whatever the size of the batch: building one with peewee takes longe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
+
+import peewee
 
 from models.expressions import is_any
 from models.ids import is_id, new_id
@@ -78,6 +81,17 @@ _INSERT = PreparedStatement(
     )
     order by external_id, email, phone, instagram_id, facebook_id
     on conflict do nothing
+""",
+)
+#: The text of `_CHECK_INSERT` that tells its error from others.
+_CREATED_BY_ANOTHER = "contacts that another transaction created first"
+_CHECK_INSERT = PreparedStatement(
+    "check_inserted_contacts",
+    ("bigint", "uuid[]"),
+    """
+    select case when count(*) = %s then 0
+        else ('contacts that another transaction created first: ' || count(*))::integer end
+    from contacts where id = any(%s::uuid[])
 """,
 )
 _UPDATE = PreparedStatement(
@@ -163,11 +177,42 @@ class _ContactIndex:
                 self.by_identifier[name, _normalize(name, text)] = contact
 
 
-class _ConcurrentInsert(Exception):
+class ConcurrentInsert(Exception):
     """Another transaction created one of the new contacts first: read again."""
 
 
 ContactSpecs = Sequence[tuple[str | None, Mapping[str, Any] | None]]
+
+
+@dataclass(frozen=True)
+class ContactMatches:
+    """What becomes of the contacts of triggers: for each its row, its rejection, or None for a trigger without one."""
+
+    results: list[ContactRow | ContactRejection | None] = field(default_factory=list)
+    created: dict[str, ContactRow] = field(default_factory=dict)
+    updated: dict[str, ContactRow] = field(default_factory=dict)
+
+    def build_calls(self, workspace_id: str) -> list[Call]:
+        """Return the statements that store the contacts. They fail where another transaction created one first; see
+        `reporting_concurrent_inserts`."""
+        calls: list[Call] = []
+        if self.created:
+            calls += [
+                _build_insert(workspace_id, self.created),
+                (_CHECK_INSERT, (len(self.created), list(self.created))),
+            ]
+        return [*calls, _build_update(self.updated)] if self.updated else calls
+
+
+@contextmanager
+def reporting_concurrent_inserts() -> Iterator[None]:
+    """Raise ConcurrentInsert in place of the error of a transaction whose contacts another one created first."""
+    try:
+        yield
+    except peewee.DataError as error:
+        if _CREATED_BY_ANOTHER in str(error):
+            raise ConcurrentInsert from error
+        raise
 
 
 def match_or_create(
@@ -179,10 +224,14 @@ def match_or_create(
     unchanged; only these may name a sample contact, by its id.
     """
     for _ in range(5):
+        matches = match(specs, read_only_indexes)
         try:
-            return _match_or_create_once(workspace_id, specs, read_only_indexes)
-        except _ConcurrentInsert:
+            _insert(workspace_id, matches.created)
+        except ConcurrentInsert:
             continue
+        if matches.updated:
+            execute(*_build_update(matches.updated))
+        return matches.results
     return [
         ContactRejection(
             409,
@@ -192,39 +241,34 @@ def match_or_create(
     ] * len(specs)
 
 
-def _match_or_create_once(
-    workspace_id: str, specs: ContactSpecs, read_only_indexes: Collection[int]
-) -> list[ContactRow | ContactRejection | None]:
+def match(specs: ContactSpecs, read_only_indexes: Collection[int] = ()) -> ContactMatches:
+    """Match contacts as `match_or_create` does, and store nothing."""
     contacts = _read(specs, read_only_indexes)
-    created: dict[str, ContactRow] = {}
-    updated: dict[str, ContactRow] = {}
-    results: list[ContactRow | ContactRejection | None] = []
+    matches = ContactMatches()
     for index, (contact_id, fields) in enumerate(specs):
         if contact_id is None and not fields:
-            results.append(None)
+            matches.results.append(None)
             continue
         existing = _find(contacts, contact_id, fields or {})
         if isinstance(existing, ContactRejection):
-            results.append(existing)
+            matches.results.append(existing)
             continue
         if existing is not None and index in read_only_indexes:
-            results.append(existing.copy())
+            matches.results.append(existing.copy())
             continue
         contact = existing or _build_contact()
         conflict = _find_conflict(contacts, contact, fields or {})
         if conflict:
-            results.append(conflict)
+            matches.results.append(conflict)
             continue
         if existing is None:
-            created[contact["id"]] = contact
-        if _apply(contact, fields or {}) and contact["id"] not in created:
-            updated[contact["id"]] = contact
+            matches.created[contact["id"]] = contact
+        if _apply(contact, fields or {}) and contact["id"] not in matches.created:
+            matches.updated[contact["id"]] = contact
         contacts.add(contact)
         # As it is now: a later trigger of the batch may change it again.
-        results.append(contact.copy())
-    _insert(workspace_id, list(created.values()))
-    _update(list(updated.values()))
-    return results
+        matches.results.append(contact.copy())
+    return matches
 
 
 def _normalize(name: str, text: str) -> str:
@@ -323,22 +367,25 @@ def _apply(contact: ContactRow, fields: Mapping[str, Any]) -> bool:
     return before != contact
 
 
-def _insert(workspace_id: str, contacts: Sequence[ContactRow]) -> None:
+def _insert(workspace_id: str, contacts: Mapping[str, ContactRow]) -> None:
     if not contacts:
         return
-    inserted = execute(_INSERT, (workspace_id, dump_json(contacts)))
+    inserted = execute(*_build_insert(workspace_id, contacts))
     if inserted != len(contacts):
-        _undo_insert([contact["id"] for contact in contacts])
-        raise _ConcurrentInsert
+        _undo_insert(list(contacts))
+        raise ConcurrentInsert
+
+
+def _build_insert(workspace_id: str, contacts: Mapping[str, ContactRow]) -> Call:
+    return _INSERT, (workspace_id, dump_json(list(contacts.values())))
 
 
 def _undo_insert(contact_ids: Sequence[str]) -> None:
     execute(Contact.delete().where(is_any(Contact.id, contact_ids)))
 
 
-def _update(contacts: Sequence[ContactRow]) -> None:
-    if contacts:
-        execute(_UPDATE, (dump_json(contacts),))
+def _build_update(contacts: Mapping[str, ContactRow]) -> Call:
+    return _UPDATE, (dump_json(list(contacts.values())),)
 
 
 def note_event(contact_ids: Sequence[str]) -> None:

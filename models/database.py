@@ -289,9 +289,10 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         return fence
 
     def commit(self) -> None:
-        """Commit, unless nothing was sent. Raises LeadershipLost if the transaction is fenced and its token is old."""
+        """Commit, unless nothing was sent or the last statement did. Raises LeadershipLost if the transaction is fenced
+        and its token is old."""
         self._state.prepares = False
-        if self._take_opening() is not None:
+        if self._take_opening() is not None or self._take_committed():
             return
         fence = self._leave_fence()
         if fence is None:
@@ -300,10 +301,10 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
             self._run_fenced(fence, f"{fencing.LOCK}; commit")
 
     def rollback(self) -> None:
-        """Roll back, unless nothing was sent."""
+        """Roll back, unless nothing was sent or the last statement committed."""
         self._state.prepares = False
         self._leave_fence()
-        if self._take_opening() is None:
+        if self._take_opening() is None and not self._take_committed():
             super().rollback()
 
     def _take_opening(self) -> tuple[str, int] | None:
@@ -311,6 +312,12 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         opening: tuple[str, int] | None = getattr(self._state, "opening", None)
         self._state.opening = None
         return opening
+
+    def _take_committed(self) -> bool:
+        """Return once whether the transaction's last statement committed it."""
+        committed = bool(getattr(self._state, "committed", False))
+        self._state.committed = False
+        return committed
 
     def _open_with(self, opening: tuple[str, int], sql: str, params: Any) -> Any:
         """Begin and bind a transaction with its first statement, in one message."""
@@ -367,9 +374,17 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
             _raise_if_read_only(error)
             raise
 
-    def execute_calls(self, calls: Sequence[Call]) -> Any:
+    def execute_calls(self, calls: Sequence[Call], *, commits: bool = False) -> Any:
         """Run hand-written statements in one message, prepared where the connection is direct and the transaction began
-        with its first statement; return the cursor of the last. PostgreSQL runs none after one that fails."""
+        with its first statement; return the cursor of the last. PostgreSQL runs none after one that fails. `commits`
+        ends the transaction with the same message, unless it is nested or fenced."""
+        if not commits or self.transaction_depth() != 1 or getattr(self._state, "fence", None):
+            return self._execute_calls(calls)
+        cursor = self._execute_calls([*calls, ("commit", ())])
+        self._state.committed = True
+        return cursor
+
+    def _execute_calls(self, calls: Sequence[Call]) -> Any:
         opening = getattr(self._state, "opening", None)
         connection = self.connection()
         if not connection.has_settings or not (opening or getattr(self._state, "prepares", False)):

@@ -61,9 +61,10 @@ def fetch_together(row_type: type[T], calls: Sequence[Call]) -> list[T]:
     return _build_rows(row_type, db.execute_calls(calls))
 
 
-def execute_together(calls: Sequence[Call]) -> None:
-    """Run hand-written statements of a transaction in one round trip, as `fetch_together` does."""
-    db.execute_calls(calls)
+def execute_together(calls: Sequence[Call], *, commits: bool = False) -> None:
+    """Run hand-written statements of a transaction in one round trip, as `fetch_together` does, with its COMMIT if they
+    are the last."""
+    db.execute_calls(calls, commits=commits)
 
 
 def execute(statement: Statement, parameters: Parameters = ()) -> int:

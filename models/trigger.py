@@ -194,21 +194,27 @@ def insert(
     triggers: Sequence[NewTrigger],
     executions: Sequence[NewExecution],
     events: Sequence[tuple[str, str]] = (),
+    *,
+    contact_calls: Sequence[Call] = (),
+    commits: bool = False,
 ) -> list[DueRow]:
     """Insert triggers and their executions, each pending, in stage queued and due at once.
 
     Makes executions due that wait for one of the events (contact id, type), and returns those; notes the contacts'
-    activity.
+    activity. `contact_calls` store the contacts first, in the same round trip, and with `commits` it ends the
+    transaction, unless there are events, whose rows are read before.
     """
-    if not triggers:
-        return []
-    rows = dump_storable_json([vars(accepted) for accepted in triggers])
-    calls: list[Call] = [(_INSERT_TRIGGERS, (workspace_id, rows))]
+    calls: list[Call] = [*contact_calls]
+    if triggers:
+        rows = dump_storable_json([vars(accepted) for accepted in triggers])
+        calls.append((_INSERT_TRIGGERS, (workspace_id, rows)))
     if executions:
         rows = dump_storable_json([vars(started) for started in executions])
         calls.append((_INSERT_EXECUTIONS, (workspace_id, rows)))
+    if not calls:
+        return []
     if not events:
-        execute_together(calls)
+        execute_together(calls, commits=commits)
         return []
     note = contact_matching.build_note(sorted({contact_id for contact_id, _ in events}))
     return fetch_together(DueRow, [*calls, note, execution.build_wake(events)])

@@ -16,6 +16,7 @@ from functools import partial
 from cachetools import LRUCache
 from psycopg2.errors import DeadlockDetected, LockNotAvailable
 
+from models.contact_matching import ConcurrentInsert
 from models.database import CONNECTION_ERRORS, unwrap_driver_error
 from models.engine.group_door import GroupDoor
 from models.trigger import KeyBusy
@@ -66,7 +67,7 @@ def _write(workspace_id: str, source: str, entries: list[_Entry]) -> Sequence[_S
         results, notify = accept_without_waiting(
             workspace_id, [entry.request for entry in entries], source, LOCK_TIMEOUT_MS
         )
-    except KeyBusy:
+    except (KeyBusy, ConcurrentInsert):
         return [_Settled(None)] * len(entries)
     except CONNECTION_ERRORS as error:
         if not isinstance(unwrap_driver_error(error), LockNotAvailable | DeadlockDetected):

@@ -17,7 +17,7 @@ import metrics
 import traces
 from ephemeral import workflow_cache
 from models import contact_matching, execution, published, trigger
-from models.contact_matching import ContactRejection, ContactRow
+from models.contact_matching import ContactMatches, ContactRejection, ContactRow
 from models.database import CONNECTION_ERRORS, acting_as, db, unwrap_driver_error
 from models.engine.rows import DueRow
 from models.ids import is_id, new_id
@@ -86,10 +86,14 @@ def accept_without_waiting(
     """Accept or reject each request in one transaction that waits for no lock longer; return the results, and the
     function that notifies for what they started.
 
-    Raises what `accept` does, `KeyBusy`, and PostgreSQL's errors of locks: nothing is accepted then.
+    Raises what `accept` does, `KeyBusy`, `ConcurrentInsert`, and PostgreSQL's errors of locks: nothing is accepted
+    then.
     """
-    with acting_as(workspace_id, with_first=True, lock_timeout_ms=lock_timeout_ms):
-        batch = _Batch(workspace_id, requests, source, waits=False)
+    with (
+        contact_matching.reporting_concurrent_inserts(),
+        acting_as(workspace_id, with_first=True, lock_timeout_ms=lock_timeout_ms),
+    ):
+        batch = _Batch(workspace_id, requests, source, is_alone=True)
         return batch.accept(), batch.notify
 
 
@@ -117,12 +121,13 @@ def count(results: Sequence[TriggerResult], source: str) -> None:
 
 
 class _Batch:
-    """The work of one transaction, step by step."""
+    """The work of one transaction, step by step. One that is alone in its transaction (`is_alone`) can be undone as a
+    whole: it waits for no key, stores the contacts in its last round trip, and commits in it where it can."""
 
     def __init__(
-        self, workspace_id: str, requests: Sequence[TriggerRequest], source: str, *, waits: bool = True
+        self, workspace_id: str, requests: Sequence[TriggerRequest], source: str, *, is_alone: bool = False
     ) -> None:
-        self.waits = waits
+        self.is_alone = is_alone
         self.workspace_id = workspace_id
         self.requests = requests
         self.source = source
@@ -132,6 +137,8 @@ class _Batch:
         self.executions: list[NewExecution] = []
         self.started: set[tuple[str | None, str]] = set()
         self.woken: list[DueRow] = []
+        #: The contacts that the last round trip stores.
+        self.unstored = ContactMatches()
         self.started_ns = time.time_ns()
 
     def accept(self) -> list[TriggerResult]:
@@ -141,7 +148,10 @@ class _Batch:
             self._start(index)
         for index, first in repeats.items():
             self.results[index] = self._build_repeat(index, first)
-        self.woken = trigger.insert(self.workspace_id, self.triggers, self.executions, self._list_awaited_events())
+        self.woken = trigger.insert(
+            self.workspace_id, self.triggers, self.executions, self._list_awaited_events(),
+            contact_calls=self.unstored.build_calls(self.workspace_id), commits=self.is_alone,
+        )  # fmt: skip
         results = [result for result in self.results if result is not None]
         assert len(results) == len(self.requests)
         return results
@@ -185,7 +195,7 @@ class _Batch:
             else:
                 first_of[request.idempotency_key] = index
         keys = {key: (self.requests[index].body_hash, self.ids[index]) for key, index in first_of.items()}
-        for key, use in trigger.reserve_idempotency_keys(self.workspace_id, keys, waits=self.waits).items():
+        for key, use in trigger.reserve_idempotency_keys(self.workspace_id, keys, waits=not self.is_alone).items():
             index = first_of[key]
             self.results[index] = _build_used_result(use, self.requests[index])
         return repeats
@@ -208,7 +218,11 @@ class _Batch:
         }
         self.contacts: dict[int, ContactRow | None] = {}
         rejected_keys = []
-        matched = contact_matching.match_or_create(self.workspace_id, contact_requests, test_positions)
+        if self.is_alone:
+            self.unstored = contact_matching.match(contact_requests, test_positions)
+            matched = self.unstored.results
+        else:
+            matched = contact_matching.match_or_create(self.workspace_id, contact_requests, test_positions)
         for index, contact in zip(fresh, matched, strict=True):
             if isinstance(contact, ContactRejection):
                 self.results[index] = RejectedTrigger(contact.status, [Problem(contact.path, contact.message)])
@@ -298,10 +312,17 @@ class _Batch:
         ]
 
     def _list_awaited_events(self) -> list[tuple[str, str]]:
-        """The events of contacts that executions may wait for. A schedule is no contact's activity."""
+        """The events of contacts that executions may wait for: none waits for a new contact. A schedule is no contact's
+        activity."""
         if self.source == "schedule":
             return []
-        return sorted({(new.contact_id, new.type) for new in self.triggers if new.contact_id and not new.test})
+        return sorted(
+            {
+                (new.contact_id, new.type)
+                for new in self.triggers
+                if new.contact_id and not new.test and new.contact_id not in self.unstored.created
+            }
+        )
 
 
 def classify_trigger_type(trigger_type: str) -> str:

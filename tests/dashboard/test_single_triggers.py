@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 from werkzeug.test import TestResponse
 
-from models import database, trigger
+from models import contact_matching, database, trigger
 from models.database import acting_as
 from models.queries import fetch_value
 from tasks.intake import single_triggers, triggers
@@ -209,9 +209,9 @@ def test_without_postgresql_all_get_503_and_repeating_them_has_one_effect(
     group.producer.create()
     insert = trigger.insert
 
-    def lose_connection(*arguments: Any) -> Any:
-        insert(*arguments)
+    def lose_connection(*arguments: Any, **options: Any) -> Any:
         database.db.connection().close()
+        return insert(*arguments, **options)
 
     bodies = [build(number) for number in range(5)]
     with monkeypatch.context() as patch:
@@ -224,3 +224,47 @@ def test_without_postgresql_all_get_503_and_repeating_them_has_one_effect(
     again = [group.producer.post("/api/triggers", body).status_code for body in (*bodies, *bodies)]
     assert again == [202] * 5 + [200] * 5
     assert count(group.producer, "executions") == 5
+
+
+def test_a_contact_that_another_transaction_creates_meanwhile_is_matched(
+    alice: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = contact_matching._read
+    created: list[str] = []
+
+    def create_after_reading(specs: Any, read_only: Any) -> Any:
+        contacts = read(specs, read_only)
+        if not created:
+            created.append("")
+            with ThreadPoolExecutor(1) as other:
+                created[0] = other.submit(_create_contact, alice.workspace_id).result(20)
+        return contacts
+
+    monkeypatch.setattr(contact_matching, "_read", create_after_reading)
+    alice.create()
+    response = alice.post("/api/triggers", build(1))
+    assert (response.status_code, response.json["contactId"]) == (202, created[0])
+    assert (count(alice, "contacts"), count(alice, "triggers"), count(alice, "executions")) == (1, 1, 1)
+    assert alice.post("/api/triggers", build(1)).json["duplicate"]
+
+
+def _create_contact(workspace_id: str) -> str:
+    with acting_as(workspace_id):
+        (contact,) = contact_matching.match_or_create(workspace_id, [(None, {"external_id": "c-1"})])
+    assert isinstance(contact, dict)
+    return contact["id"]
+
+
+def test_a_refused_commit_accepts_nothing(alice: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice.create()
+    broken = "select 1 / 0"
+    execute_calls = database.db.execute_calls
+    monkeypatch.setattr(
+        database.db,
+        "execute_calls",
+        lambda calls, commits=False: execute_calls([*calls, (broken, ())] if commits else calls, commits=commits),
+    )
+    assert alice.post("/api/triggers", build(1)).status_code == 500
+    monkeypatch.setattr(database.db, "execute_calls", execute_calls)
+    assert count(alice, "contacts") == count(alice, "triggers") == count(alice, "idempotency_keys") == 0
+    assert alice.post("/api/triggers", build(1)).status_code == 202
