@@ -262,11 +262,11 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
             self._roll_back_if_open()
             raise RoleMismatch(f"the connection acts as {acting_role}, not as {self._role}")
         if fence is not None:
-            self._enter_fence(fence)
+            self._enter_fence(fence, lock_timeout_ms)
 
-    def _enter_fence(self, fence: fencing.Fence) -> None:
+    def _enter_fence(self, fence: fencing.Fence, lock_timeout_ms: int) -> None:
         try:
-            self._run_fenced(fence, fencing.CHECK)
+            self._run_fenced(fence, f"set local lock_timeout = {lock_timeout_ms}; {fencing.CHECK}")
         except Exception:
             self._roll_back_if_open()
             raise

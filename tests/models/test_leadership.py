@@ -122,6 +122,7 @@ def run_in_transaction() -> None:
 
 def run_with_first() -> None:
     with acting_as("00000000-0000-7000-8000-000000000000", with_first=True, lock_timeout_ms=50):
+        assert fetch_value("show lock_timeout") == "50ms"
         execute(NAME_JOB)
 
 
