@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import gevent
@@ -18,6 +18,7 @@ import psycopg2.extensions
 from gevent import monkey, socket
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 
 def is_cooperative() -> bool:
@@ -64,6 +65,14 @@ def call_on_sigterm(action: Callable[[], None]) -> None:
             previous_handler(number, frame)
 
     signal.signal(signal.SIGTERM, handle_sigterm)
+
+
+def take_turns(items: Iterable[Item], size: int = 25) -> Iterator[Item]:
+    """Iterate over items, and let other requests go on after every `size` of them."""
+    for count, item in enumerate(items, 1):
+        yield item
+        if count % size == 0 and is_cooperative():
+            gevent.sleep(0)
 
 
 def compute(function: Callable[..., Result], *arguments: Any) -> Result:

@@ -20,7 +20,7 @@ from rules.json_text import clean_json, dump_exact_json, has_more_values, has_un
 from rules.outbound_urls import Networks
 from rules.parser_messages import Request
 from rules.problems import Problem
-from rules.trigger_bodies import parse_batch
+from rules.trigger_bodies import parse_entry, read_batch
 from rules.trigger_requests import TriggerRequest
 from rules.validation import validate
 
@@ -98,7 +98,7 @@ def _parse_triggers(raw: bytes, max_values: int) -> list[dict[str, Any]]:
         {"problems": _list_problems(entry)}
         if isinstance(entry, list)
         else {**vars(entry), "body_hash": entry.body_hash.hex()}
-        for entry in parse_batch(raw, max_values)
+        for entry in (parse_entry(*item) for item in enumerate(read_batch(raw, max_values)))
     ]
 
 

@@ -54,12 +54,17 @@ class Batch(Body):
     triggers: Annotated[list[Annotated[Any, DescribedAs(Trigger)]], Field(min_length=1, max_length=MAX_BATCH_SIZE)]
 
 
-def parse_batch(raw: bytes, max_values: int) -> list[TriggerRequest | list[Problem]]:
-    """Return each trigger of a batch's body, or its problems. Raises `BodyError` where the body is no batch."""
+def read_batch(raw: bytes, max_values: int) -> list[Any]:
+    """Return the entries of a batch's body, not validated. Raises `BodyError` where the body is no batch."""
     batch, problems = bodies.check(Batch, parse_body(raw, max_values))
     if batch is None:
         raise invalid_body(problems)
-    return [parse_request(entry, path=f"triggers[{index}]") for index, entry in enumerate(batch.triggers)]
+    return batch.triggers
+
+
+def parse_entry(index: int, entry: object) -> TriggerRequest | list[Problem]:
+    """Return the request in an entry of a batch, or all of its problems."""
+    return parse_request(entry, path=f"triggers[{index}]")
 
 
 def parse_request(value: object, *, header_key: str | None = None, path: str = "") -> TriggerRequest | list[Problem]:

@@ -17,15 +17,22 @@ from pathlib import Path
 MAX_AT_ONCE = 2
 #: `struct flock`: the type of the lock, where its start counts from, its start, its length, and no process id.
 _LOCK = struct.Struct("hhqqi")
+#: Linux has locks that belong to an open file instead of its process.
+_SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", None)
 
 
 def take(path: Path, key: str) -> int | None:
-    """Take a turn of a key in the file at `path`: an open file, which holds the turn until it is closed; or None."""
+    """Take a turn of a key in the file at `path`: an open file, which holds the turn until it is closed; or None.
+
+    Raises OSError where the file cannot be locked.
+    """
+    if _SET_LOCK is None:
+        raise OSError("this system has no locks of open files")
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     place = int.from_bytes(hashlib.sha256(key.encode()).digest()[:6]) * MAX_AT_ONCE
     for turn in range(MAX_AT_ONCE):
         with suppress(BlockingIOError):
-            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place + turn, 1, 0))
+            fcntl.fcntl(file, _SET_LOCK, _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place + turn, 1, 0))
             return file
     os.close(file)
     return None

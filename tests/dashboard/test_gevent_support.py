@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from dashboard import gevent_support
 from sandbox.server import RunningSandbox
 from tests.dashboard.conftest import Workspaces
 from tests.support.engine_fixtures import shared_sandbox
@@ -89,6 +92,17 @@ print(json.dumps({"estimated": estimated, "mailed": mailed, "imported": imported
     "frozen": frozen, "left": left,
     "queries": queries, "ticks": ticks, "matches": matches, "cooperative": gevent_support.is_cooperative()}))
 """
+
+
+@pytest.mark.parametrize(("is_cooperative", "breaks"), [(True, 4), (False, 0)])
+def test_others_have_their_turn_after_every_few_items(
+    monkeypatch: pytest.MonkeyPatch, is_cooperative: bool, breaks: int
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(gevent_support, "is_cooperative", lambda: is_cooperative)
+    monkeypatch.setattr("gevent.sleep", pauses.append)
+    assert list(gevent_support.take_turns(range(107))) == list(range(107))
+    assert pauses == [0] * breaks
 
 
 def test_queries_hashes_mail_imports_and_garbage_collection_do_not_block_others(
