@@ -3,8 +3,10 @@
 A body has `FREE_SECONDS`, and a second more for each `BYTES_PER_SECOND` that arrived; a pause has `FREE_SECONDS` too.
 Only reading counts: neither the time that the application takes, nor streams, whose requests have no body.
 
-What the application left unread is discarded, so that the client reads its response, up to `MAX_UNREAD_BYTES`. A sender
-that is faster than this process would keep it reading, because gevent switches only where it must wait.
+What the application left unread is discarded, so that the client reads its response, up to `MAX_UNREAD_BYTES`. A
+sender that is faster than this process would keep it reading, because gevent switches only where it must wait. So
+others have a turn after each `TURN_BYTES`, and a large body is read at 50 MB a second at most, which leaves them the
+processor.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ FREE_SECONDS = 20.0
 BYTES_PER_SECOND = 8 * 1024
 #: The most bytes that are discarded after a response; the connection of a longer body is closed.
 MAX_UNREAD_BYTES = 8 * 1024 * 1024
-#: Bytes after which others have their turn.
+#: Bytes after which others have their turn, and the seconds of a turn once a body is large.
 TURN_BYTES = 256 * 1024
+TURN_SECONDS = 0.005
+LARGE_BYTES = 1024 * 1024
 
 
 def compute_wait(elapsed: float, received: int) -> float:
@@ -76,4 +80,4 @@ class RequestSocket:
         self._since_turn += received
         if self._since_turn >= TURN_BYTES:
             self._since_turn = 0
-            gevent.sleep(0)
+            gevent.sleep(TURN_SECONDS if self._received > LARGE_BYTES else 0)

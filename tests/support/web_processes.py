@@ -24,6 +24,12 @@ from tests.support.waiting import eventually
 ALONE = {"Connection": "close"}
 
 
+HELLO = {
+    "trigger": {"type": "contact.created"},
+    "steps": [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hi"}}],
+}
+
+
 @dataclass
 class Dashboard:
     """Alice's workspace and a dashboard with some web processes."""

@@ -12,16 +12,12 @@ import pytest
 from models import automation
 from models.audit import SYSTEM
 from tests.support.waiting import eventually
-from tests.support.web_processes import Dashboard, dashboard
+from tests.support.web_processes import HELLO, Dashboard, dashboard
 
 __all__ = ["dashboard"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-HELLO = {
-    "trigger": {"type": "contact.created"},
-    "steps": [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hi"}}],
-}
 #: More than one web process serves, and more than two serve of one address.
 HALF_SENT = 5_200
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import gevent
 import pytest
@@ -10,7 +11,15 @@ from gevent import socket
 from werkzeug.exceptions import RequestTimeout
 
 from workers import request_socket
-from workers.request_socket import BYTES_PER_SECOND, FREE_SECONDS, MAX_UNREAD_BYTES, RequestSocket, compute_wait
+from workers.request_socket import (
+    BYTES_PER_SECOND,
+    FREE_SECONDS,
+    MAX_UNREAD_BYTES,
+    TURN_BYTES,
+    TURN_SECONDS,
+    RequestSocket,
+    compute_wait,
+)
 
 
 @pytest.fixture
@@ -103,3 +112,13 @@ def test_others_have_their_turn_while_bytes_are_always_there() -> None:
         reading.recv(64 * 1024)
     assert turns == [1]
     assert other.dead
+
+
+def test_only_a_large_body_is_read_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(request_socket.gevent, "sleep", pauses.append)
+    reading = RequestSocket(SimpleNamespace(recv=lambda size: b"x" * size))
+    reading.begin_request()
+    for _ in range(8):
+        reading.recv(TURN_BYTES)
+    assert pauses == [0] * 4 + [TURN_SECONDS] * 4

@@ -13,17 +13,13 @@ from models import automation
 from models.audit import SYSTEM
 from tests.support import histories
 from tests.support.waiting import eventually
-from tests.support.web_processes import Dashboard, dashboard, stopped
+from tests.support.web_processes import HELLO, Dashboard, dashboard, stopped
 
 __all__ = ["dashboard"]
 
 pytestmark = pytest.mark.timeout(120)
 
 STARTS = 'beckon_process_starts_total{program="dashboard"}'
-HELLO = {
-    "trigger": {"type": "contact.created"},
-    "steps": [{"id": "hello", "action": "send_email", "with": {"subject": "Hello", "body": "Hi"}}],
-}
 
 
 def test_nothing_is_connected_and_no_thread_runs_before_the_fork(dashboard: Dashboard) -> None:
