@@ -40,6 +40,9 @@ from tasks.runtime.claimed_execution import NOT_WAITING, ClaimedExecution
 
 #: Between two stages at least, so that their times order them.
 _STEP = timedelta(microseconds=1)
+#: By how much the time of a claimed execution may be ahead of PostgreSQL's: what its claim took to arrive. The next
+#: claim must find it due.
+_AHEAD = timedelta(seconds=1)
 
 
 def begin_round(claimed: ClaimedExecution) -> None:
@@ -81,7 +84,7 @@ def leave_pool(claimed: ClaimedExecution, queue: Queue) -> None:
 def requeue(claimed: ClaimedExecution, queue: Queue) -> None:
     """Make it due at once for the workers of `queue`, which are notified after the record."""
     claimed.state["queue"] = claimed.requeued_to = queue
-    wait(claimed, "time", claimed.now())
+    wait(claimed, "time", claimed.now() - _AHEAD)
 
 
 def finish(claimed: ClaimedExecution, status: Status, stage: Stage) -> None:
