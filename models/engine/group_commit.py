@@ -14,6 +14,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -37,6 +38,10 @@ log = structlog.get_logger(__name__)
 MAX_BATCH_SIZE = 256
 #: Seconds that a batch waits for entries from threads that are working.
 COMMIT_DELAY_SECONDS = 0.006
+#: Seconds that a batch waits for entries of other executions, where `BUSY_ENTRIES` came within the last
+#: `BUSY_WINDOW_SECONDS`: those of two executions at least, so one that is alone waits for nobody.
+GATHER_DELAY_SECONDS = 0.005
+BUSY_WINDOW_SECONDS, BUSY_ENTRIES = 0.05, 8
 #: Counting runs waits no longer for a lock than this, in the transaction of its record.
 _SET_LOCK_TIMEOUT = "set local lock_timeout = %(lock_timeout_ms)s; "
 #: Seconds for which a batch is retried while PostgreSQL is unavailable; then its threads get the error.
@@ -91,6 +96,9 @@ class GroupCommit:
         #: Whether threads are working that will soon submit a record.
         self.expects_more: Callable[[], bool] = bool
         self._flush_requested = threading.Event()
+        self._closing = threading.Event()
+        #: When the last entries came.
+        self._arrivals: deque[float] = deque(maxlen=BUSY_ENTRIES)
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         #: The connection that was checked, and whether it keeps prepared statements.
         self._checked_connection: Any = None
@@ -126,6 +134,7 @@ class GroupCommit:
     def close(self) -> None:
         """Write every submitted entry, then end the thread."""
         self._queue.put(None)
+        self._closing.set()
         self.flush()
         self._thread.join()
 
@@ -149,15 +158,22 @@ class GroupCommit:
         self._flush_requested.clear()
         if entry is not None and self.expects_more():
             self._flush_requested.wait(COMMIT_DELAY_SECONDS)
+        elif entry is not None and self._is_busy():
+            self._closing.wait(GATHER_DELAY_SECONDS)
         batch: list[_Entry] = []
         while entry is not None:
             batch.append(entry)
+            self._arrivals.append(time.monotonic())
             if len(batch) == MAX_BATCH_SIZE or self._queue.empty():
                 return batch
             entry = self._queue.get()
         if batch:
             self._queue.put(None)
         return batch
+
+    def _is_busy(self) -> bool:
+        """Whether so many entries came recently that others will come soon."""
+        return len(self._arrivals) == BUSY_ENTRIES and time.monotonic() - self._arrivals[0] < BUSY_WINDOW_SECONDS
 
     def _commit(self, batch: list[_Entry]) -> None:
         """Write records first: their executions are already claimed and threads wait to continue them."""

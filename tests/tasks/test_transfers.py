@@ -186,7 +186,7 @@ def test_a_full_pool_for_models_holds_up_no_send(
     alice.automation(WRITTEN, trigger="written")
     alice.automation(HELLO)
     with occupy(engine, "generation"):
-        people = [bob(external_id=f"w{n}", email=f"w{n}@example.com", phone=None) for n in range(60)]
+        people = [bob(external_id=f"w{n}", email=f"w{n}@example.com", phone=None) for n in range(140)]
         written = alice.triggers([{"type": "written", "contact": person} for person in people])
         # Every consumer of that queue waits for a slot.
         eventually(lambda: len(engine.pools["generation"]._requested) == MAX_CONSUMER_THREADS)
