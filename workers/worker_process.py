@@ -51,6 +51,9 @@ IO_QUEUES = ("generation", "sending")
 MAX_CONSUMER_THREADS = 2
 #: Seconds that sends in flight have to end after SIGTERM.
 DRAIN_TIMEOUT_SECONDS = 20.0
+#: The time after which a thread that computes lets others run. With Python's 5 ms, 72 threads that render templates
+#: delayed four answers of a socket, about those of a heartbeat, by up to 3.7 s (1.3 on average) instead of 1.2 (0.07).
+SWITCH_SECONDS = 0.001
 #: Connections beyond one for each thread: for the group commit, the leases, the completions and the main thread.
 EXTRA_CONNECTIONS = 4
 #: Threads that may have a connection at once. They need one for a few milliseconds, and wait for it.
@@ -63,6 +66,7 @@ def run_worker(queues: Sequence[str] = PROGRAMS["engine"]) -> None:
     logs.set_up(f"worker-{program}", settings.log_level)
     logs.log_uncaught_exceptions()
     traces.set_up(f"worker-{program}", settings.otlp_endpoint)
+    sys.setswitchinterval(SWITCH_SECONDS)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -10,6 +10,7 @@ import pytest
 
 import settings
 from models import database, inbound_event
+from models.engine.current_facts import fetch_current_facts
 from models.engine.group_commit import GroupCommit, extend_leases
 from models.inbound_event import Event, Token, build_request
 from models.queries import fetch_value, fetch_values
@@ -140,7 +141,7 @@ def _store_webhook() -> None:
 
 
 def _claim_and_record() -> None:
-    """Claim pending executions, extend their leases, and finish one."""
+    """Claim pending executions, extend their leases, read one's facts again, and finish it."""
     with database.connection():
         ids = fetch_values("select id from executions where status = 'pending'")
         definition = fetch_value("select definition from workflow_versions")
@@ -148,6 +149,7 @@ def _claim_and_record() -> None:
     rows = group_commit.claim_many(ids[:3])
     with database.transaction():
         extend_leases("a worker", [row["id"] for row in rows], 30.0)
+        assert fetch_current_facts(rows[0]["id"])
     claimed = ClaimedExecution(rows[0], parse(definition))
     moves.enter(claimed, "eligible")
     moves.finish(claimed, "succeeded", "completed")
