@@ -69,7 +69,7 @@ def test_a_dashboard_killed_under_webhooks_loses_none_and_doubles_none(
     shop = Shop(alice, alice.automation())
     meta = Meta(shop.port, settings.meta_app_secrets[0])
     dashboard = programs.start("dashboard", BECKON_PORT=str(shop.port))
-    programs.start("worker", "tracking")
+    programs.start("worker", "--queues", "tracking")
     programs.start("scheduler")
     eventually(shop.is_served, timeout=RECOVERY_SECONDS)
 
