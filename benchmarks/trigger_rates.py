@@ -52,6 +52,9 @@ def main() -> int:
     with run_copy(BECKON_WEB_WORKERS=str(WEB_PROCESSES), **limits) as copy, _run_view(copy) as view:
         copy.publish_only_automation("Benchmark", HELLO)
         own = _find_dashboard(copy)
+        for url, _ in (view, own):
+            # Until every process has started and knows its workspace.
+            _run_client(copy, "client", url, TYPES[NO_MATCH], CONNECTIONS[-1])
         with _stopped_workers(copy):
             measured = _measure_all(copy, {VIEW: view, NO_MATCH: own, ONE_MATCH: own})
         _await_idle(copy)
