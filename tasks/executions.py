@@ -33,6 +33,7 @@ from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.continuations import run_continuation
 from tasks.runtime.engine import Engine, Stopping, get_engine
 from tasks.runtime.spans import trace_step
+from tasks.runtime.turns import claim_notified
 from tasks.shutdown import release_unstarted, undo_intent
 from tasks.steps import local_steps
 from tasks.steps.channels import find_address, find_provider, get_channel, is_to_contact
@@ -77,7 +78,7 @@ LOCAL_STEPS: dict[str, Callable[[Engine, ClaimedExecution, Step], bool]] = {
 
 @dramatiq.actor(actor_name="advance", queue_name="executions", max_retries=0)
 def advance(execution_ids: str | list[str], queue: Queue, rescued: bool = False) -> None:
-    """Claim the notified executions that are due, and run each as soon as a thread is free.
+    """Claim as many due executions as were notified, and run each as soon as a thread is free.
 
     A rescued execution may have killed its worker, so it is not claimed before a thread is free.
     """
@@ -89,15 +90,15 @@ def advance(execution_ids: str | list[str], queue: Queue, rescued: bool = False)
             # This process stops; another one claims them.
             notify(queue, pending_ids)
             return
-        _claim(engine, pending_ids[:reserved], queue)
+        _claim(engine, pending_ids[:reserved], queue, rescued)
         pending_ids = pending_ids[reserved:]
 
 
-def _claim(engine: Engine, execution_ids: list[str], queue: Queue) -> None:
+def _claim(engine: Engine, execution_ids: list[str], queue: Queue, rescued: bool) -> None:
     pool, reserved = engine.pools[queue], len(execution_ids)
     try:
         requested_at = time.monotonic()
-        for row in engine.group_commit.claim_many(execution_ids):
+        for row in claim_notified(engine.group_commit, queue, execution_ids, rescued=rescued):
             claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, queue)
             engine.leases.hold(claimed, requested_at)
             rates.count_out(row["workspace_id"], queue)

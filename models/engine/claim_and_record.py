@@ -1,13 +1,21 @@
-"""The two SQL statements that move executions, each for many at once: claim and record.
+"""The SQL statements that move executions, each for many at once: two claims and record.
 
 Both are prepared and planned once per connection, because planning costs more than running them. The plan is made
 while the tables may still be empty and is kept while they grow, so the planner settings force the indexes: a scan that
 is cheap over ten rows would otherwise run over a million. Behind a pooler, where each transaction may get another
 session, the same statements run unprepared.
 
-**claim** takes the lease of every requested execution that can be claimed: pending; waiting and due; or, if requested
-alone, running under an expired lease. It counts the delivery, raises the fence and returns everything that a worker
-needs, so no further read is necessary. It skips rows that another process is claiming.
+**claim** takes leases, counts the delivery, raises the fence and returns everything that a worker needs, so no further
+read is necessary. It skips rows that another process is claiming. It comes in two forms:
+
+- *in turns*: of a queue's due executions, chosen fairly between the workspaces, whichever of them was notified;
+- *by id*: of every requested execution that can be claimed: pending; waiting and due; or, if requested alone, running
+  under an expired lease.
+
+A claim in turns visits the workspaces in the order of their ids, from the one after the last it served, so each is
+served before any is served twice. It takes at most ⌈count ÷ workspaces with due work⌉ of each, the longest due first.
+It finds the workspaces by the index `executions_turns` alone, one descent for each of at most `count`, however long
+their backlogs are; then it reads from the table only the rows that it takes.
 
 **record** writes each record whose fence still matches, and raises the fence. The same record written a second time
 (after the connection broke during its commit) changes nothing.
@@ -91,9 +99,39 @@ class Statement:
 #: The contact fields of templates and rules; JSON of the whole row would cost more than the rest of the claim.
 _CONTACT = ", ".join(map("'{0}', ct.{0}".format, CONTACT))
 
-_CLAIM = """
+#: What the index `executions_turns` holds: due, and notified since. One expression, which no other index implies.
+_IS_NOTIFIED = "case when e.status in ('pending', 'waiting') then e.rung_at >= e.due_at else false end"
+#: After every id.
+_LAST_ID = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
+
+_IN_TURNS = f"""
+with recursive turns as (
+    -- First the workspaces after the one served last, then, with that one as their bound, those up to it.
+    select $5 as workspace_id, {_LAST_ID} as bound, 0 as turn
+    union all
+    select n.workspace_id, n.bound, t.turn + 1 from turns t cross join lateral (
+        (select e.workspace_id, t.bound from executions e
+        where e.queue = $1 and e.workspace_id > t.workspace_id and e.workspace_id <= t.bound and {_IS_NOTIFIED}
+        order by e.workspace_id limit 1)
+        union all
+        (select e.workspace_id, $5 from executions e
+        where t.bound = {_LAST_ID} and e.queue = $1 and e.workspace_id <= $5 and {_IS_NOTIFIED}
+        order by e.workspace_id limit 1)
+        limit 1
+    ) n where t.turn < $4
+), shares as (
+    select workspace_id, turn, ceil($4::numeric / count(*) over ())::integer as share from turns where turn > 0
+), requested as materialized (
+    select r.*, s.turn from shares s cross join lateral (
+        select e.id, e.stage, e.stage_since, e.status, e.waiting_for from executions e
+        where e.queue = $1 and e.workspace_id = s.workspace_id and {_IS_NOTIFIED}
+        order by e.due_at, e.id limit s.share for update skip locked
+    ) r order by s.turn limit $4
+)"""
+
+_BY_ID = """
 with requested as materialized (
-    select e.id, e.stage, e.stage_since, e.status, e.waiting_for
+    select e.id, e.stage, e.stage_since, e.status, e.waiting_for, 0 as turn
     from executions e
     -- A CASE, which no partial index can serve: otherwise the planner would scan everything in flight.
     where e.id = any($1) and case e.status
@@ -103,7 +141,10 @@ with requested as materialized (
         else false end
     order by e.id
     for update skip locked
-), claimed as (
+)"""
+
+_CLAIM = """
+{requested}, claimed as (
     update executions e set
         status = 'running', due_at = null, lease_owner = $2, lease_until = beckon_now() + make_interval(secs => $3),
         fence = e.fence + 1, deliveries = e.deliveries + 1, started_at = coalesce(e.started_at, beckon_now()),
@@ -118,8 +159,8 @@ with requested as materialized (
             else r.stage_since end,
         attempt = e.attempt + (r.stage = 'failed')::integer
     -- The ids twice: a planner that believes the table to be empty would join all of it with the requested ones.
-    from requested r where e.id = any($1) and e.id = r.id
-    returning e.*, r.stage as stage_before, r.stage_since as stage_before_since, r.status as status_before
+    from requested r where e.id = any({ids}) and e.id = r.id
+    returning e.*, r.stage as stage_before, r.stage_since as stage_before_since, r.status as status_before, r.turn
 ), history as (
     insert into stage_history (execution_id, workspace_id, automation_id, test, from_stage, from_ms, stage, entered_at)
     select c.id, c.workspace_id, c.automation_id, c.test, c.stage_before,
@@ -149,7 +190,16 @@ join lateral (select * from automations where id = c.automation_id offset 0) a o
 join lateral (select * from workspaces where id = c.workspace_id offset 0) w on true
 left join lateral (select * from contacts where id = c.contact_id offset 0) ct on true
 """
-CLAIM = Statement("claim_executions", ("uuid[]", "text", "double precision", "uuid[]"), _CLAIM.format(contact=_CONTACT))
+CLAIM = Statement(
+    "claim_executions",
+    ("uuid[]", "text", "double precision", "uuid[]"),
+    _CLAIM.format(requested=_BY_ID, ids="$1", contact=_CONTACT),
+)
+CLAIM_IN_TURNS = Statement(
+    "claim_in_turns",
+    ("text", "text", "double precision", "integer", "uuid"),
+    _CLAIM.format(requested=_IN_TURNS, ids="array(select id from requested)", contact=_CONTACT),
+)
 
 _RECORD = """
 with input as materialized (

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -24,13 +25,14 @@ from peewee import SQL, Value
 
 from models.database import CONNECTION_ERRORS, db
 from models.engine import effects, runs
-from models.engine.claim_and_record import CLAIM, RECORD, RECORD_AND_COUNT, SET_PLANNER, Statement
+from models.engine.claim_and_record import CLAIM, CLAIM_IN_TURNS, RECORD, RECORD_AND_COUNT, SET_PLANNER, Statement
 from models.engine.records import ExecutionRecord
 from models.engine.rows import ClaimedRow, parse_claimed_row
 from models.expressions import is_any, is_locked, now
 from models.queries import fetch_values
 from models.tables import Execution
 from rules.json_text import dump_storable_json
+from rules.stages import Queue
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +44,8 @@ COMMIT_DELAY_SECONDS = 0.006
 #: `BUSY_WINDOW_SECONDS`: those of two executions at least, so one that is alone waits for nobody.
 GATHER_DELAY_SECONDS = 0.005
 BUSY_WINDOW_SECONDS, BUSY_ENTRIES = 0.05, 8
+#: Before every id.
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
 #: Counting runs waits no longer for a lock than this, in the transaction of its record.
 _SET_LOCK_TIMEOUT = "set local lock_timeout = %(lock_timeout_ms)s; "
 #: Seconds for which a batch is retried while PostgreSQL is unavailable; then its threads get the error.
@@ -81,7 +85,15 @@ class _ClaimRequest(NamedTuple):
     ids: Sequence[str]
 
 
-_Entry = tuple[_ClaimRequest | ExecutionRecord, CommitFuture]
+class _TurnsRequest(NamedTuple):
+    """So many due executions of a queue, of whichever workspace's turn it is."""
+
+    queue: Queue
+    size: int
+
+
+_Request = _ClaimRequest | _TurnsRequest
+_Entry = tuple[_Request | ExecutionRecord, CommitFuture]
 
 
 class GroupCommit:
@@ -92,6 +104,8 @@ class GroupCommit:
         self.lease_seconds = lease_seconds
         self.commits = 0
         self.tracker = runs.Tracker(run_tracking)
+        #: The workspace of each queue that was served last.
+        self._last_served: dict[Queue, str] = {}
         self._tracked_runs: list[runs.TrackedRun] = []
         #: Whether threads are working that will soon submit a record.
         self.expects_more: Callable[[], bool] = bool
@@ -116,6 +130,10 @@ class GroupCommit:
         """
         return [parse_claimed_row(row) for row in self._submit_and_wait(_ClaimRequest(execution_ids))]
 
+    def claim_in_turns(self, queue: Queue, count: int) -> list[ClaimedRow]:
+        """Claim as `claim_many` does, but at most `count` due executions of a queue, in turns between workspaces."""
+        return [parse_claimed_row(row) for row in self._submit_and_wait(_TurnsRequest(queue, count))]
+
     def record(self, record: ExecutionRecord) -> bool:
         """Make the record durable; return False, with nothing written, if the lease was lost."""
         return self._submit_and_wait(record)  # type: ignore[no-any-return]
@@ -138,7 +156,7 @@ class GroupCommit:
         self.flush()
         self._thread.join()
 
-    def _submit_and_wait(self, item: _ClaimRequest | ExecutionRecord) -> Any:
+    def _submit_and_wait(self, item: _Request | ExecutionRecord) -> Any:
         future = CommitFuture()
         self._queue.put((item, future))
         return future.result()
@@ -182,6 +200,9 @@ class GroupCommit:
         ):
             self._settle(group, self._write_records)
         self._settle([(item, future) for item, future in batch if isinstance(item, _ClaimRequest)], self._write_claims)
+        in_turns = [(item, future) for item, future in batch if isinstance(item, _TurnsRequest)]
+        for queue_name in dict.fromkeys(item.queue for item, _ in in_turns):
+            self._settle([entry for entry in in_turns if entry[0].queue == queue_name], self._write_turns)
         # After every thread has its result.
         runs.report_runs(self._tracked_runs)
         self._tracked_runs.clear()
@@ -310,7 +331,7 @@ class GroupCommit:
         return connection
 
     def _prepare(self, connection: Any) -> None:
-        statements = [statement.prepare_sql for statement in (CLAIM, RECORD)]
+        statements = [statement.prepare_sql for statement in (CLAIM, CLAIM_IN_TURNS, RECORD)]
         with connection.cursor() as cursor:
             db.execute_bound(cursor, "; ".join(["deallocate all", SET_PLANNER, *statements]), None)
 
@@ -338,23 +359,31 @@ class GroupCommit:
     def _write_claims(self, claims: list[_ClaimRequest], _is_retry: bool) -> list[list[dict[str, Any]]]:
         execution_ids = list({execution_id for claim in claims for execution_id in claim.ids})
         single_ids = [claim.ids[0] for claim in claims if len(claim.ids) == 1]
-        with self._connect().cursor() as cursor:
-            sent_monotonic = time.monotonic()
-            db.execute_bound(
-                cursor,
-                self._select_sql(CLAIM),
-                Statement.build_parameters((execution_ids, self.owner, self.lease_seconds, single_ids)),
-            )
-            names = [column.name for column in cursor.description]
-            rows_by_id = {
-                values[0]: {**dict(zip(names, values, strict=True)), "sent_monotonic": sent_monotonic}
-                for values in cursor.fetchall()
-            }
+        rows = self._run_claim(CLAIM, (execution_ids, self.owner, self.lease_seconds, single_ids))
+        rows_by_id = {row["id"]: row for row in rows}
         # An execution requested twice in one batch is returned once.
         return [
             [rows_by_id.pop(execution_id) for execution_id in claim.ids if execution_id in rows_by_id]
             for claim in claims
         ]
+
+    def _write_turns(self, requests: list[_TurnsRequest], _is_retry: bool) -> list[list[dict[str, Any]]]:
+        """Claim for all requests of one queue, and divide what was claimed between them."""
+        queue_name = requests[0].queue
+        count, last_served = sum(request.size for request in requests), self._last_served.get(queue_name, FIRST_ID)
+        rows = self._run_claim(CLAIM_IN_TURNS, (queue_name, self.owner, self.lease_seconds, count, last_served))
+        if rows:
+            self._last_served[queue_name] = max(rows, key=lambda row: row["turn"])["workspace_id"]
+        claimed = iter(rows)
+        return [list(islice(claimed, request.size)) for request in requests]
+
+    def _run_claim(self, statement: Statement, values: Sequence[Any]) -> list[dict[str, Any]]:
+        with self._connect().cursor() as cursor:
+            sent_monotonic = time.monotonic()
+            db.execute_bound(cursor, self._select_sql(statement), Statement.build_parameters(values))
+            names = [column.name for column in cursor.description]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            return [{**row, "sent_monotonic": sent_monotonic} for row in rows]
 
     def _find_already_written(self, cursor: Any, records: Sequence[ExecutionRecord]) -> set[str]:
         """Return the records that the previous commit made durable although its response was lost."""

@@ -161,6 +161,8 @@ class ClaimedRow(ExecutionState):
     event_at: datetime | None
     follow_ups_stopped: dict[str, Any] | None
     status_before: Status
+    #: The place of its workspace in the turns of the claim; 0 for a claim by id.
+    turn: int
     claimed_at: datetime
     #: This process's monotonic clock right before the claim was sent, so not after `claimed_at`.
     sent_monotonic: float

@@ -180,6 +180,10 @@ class Execution(Table):
                 where="status = 'waiting' and waiting_for = 'review'",
             ),
             index(
+                "executions_turns on executions (queue, workspace_id, due_at, id)",
+                where="case when status in ('pending', 'waiting') then rung_at >= due_at else false end",
+            ),
+            index(
                 "idx_automation_execution_logs_pending on executions (due_at)",
                 where="status in ('pending', 'waiting') and due_at is not null",
             ),

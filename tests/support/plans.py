@@ -43,6 +43,9 @@ class Scan:
     relation: str
     rows: int
     statement: str
+    #: `Index Only Scan` and so on, with the index where there is one.
+    kind: str = ""
+    index: str = ""
 
     def __str__(self) -> str:
         return f"{self.rows} rows of {self.relation}: {' '.join(self.statement.split())[:120]}"
@@ -120,6 +123,7 @@ def _list_scans(node: dict[str, Any], sql: str) -> Iterator[Scan]:
         read = node["Actual Rows"] + sum(
             node.get(name, 0) for name in ("Rows Removed by Filter", "Rows Removed by Index Recheck")
         )
-        yield Scan(node["Relation Name"], round(read * node["Actual Loops"]), sql)
+        yield Scan(node["Relation Name"], round(read * node["Actual Loops"]), sql, node["Node Type"],
+                   node.get("Index Name", ""))  # fmt: skip
     for child in node.get("Plans", ()):
         yield from _list_scans(child, sql)

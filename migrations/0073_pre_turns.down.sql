@@ -1,0 +1,1 @@
+drop index executions_turns;
