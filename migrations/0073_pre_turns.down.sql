@@ -1,1 +1,2 @@
+alter table executions drop column rate_limited_since;
 drop index executions_turns;

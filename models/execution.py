@@ -113,7 +113,7 @@ def retry(selection: Selection) -> list[DueRow]:
         Execution.update(
             **DUE_NOW, status="waiting", waiting_for=Case(None, [(is_failed, "retry")], "time"),
             next_retry_at=Case(None, [(is_failed, now())], None), finished_at=None, execution_time_ms=None,
-            deliveries=0,
+            deliveries=0, rate_limited_since=None,
         )
         .from_(target)
         .where(is_locked(Execution.id, target))

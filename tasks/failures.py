@@ -1,6 +1,6 @@
 """Turns a failed step into a transition of its execution.
 
-rate limit with a time     waits at the stage before the call; no attempt is used up
+rate limit with a time     waits at the stage before the call; no attempt is used up, for a day
 retryable, retries left    failed, with the time of the next retry, unless the automation turned these off
 configuration              waits; the provider of that workspace is paused; fails after a day
 unknown outcome            failed; reconciled with the provider, never resent while its outcome is unknown
@@ -20,7 +20,7 @@ from providers.registry import SENDERS
 from rules.definition import Step
 from rules.errors import ConfigurationError, ExecutionError, RateLimited, UnknownOutcome
 from rules.reconciliation import LOOK_UP_DELAYS_SECONDS
-from rules.retries import MAX_SLEEP_SECONDS, compute_delay_seconds
+from rules.retries import compute_delay_seconds
 from settings import Settings
 from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 #: Refused credentials are retried at this interval, and the execution fails after a day.
 CONFIGURATION_RETRY_SECONDS = 3600.0
 CONFIGURATION_TIMEOUT = timedelta(hours=24)
+#: After a day of rate limits, each counts as an attempt.
+RATE_LIMIT_TIMEOUT = timedelta(hours=24)
 
 
 def handle_failure(
@@ -50,7 +52,7 @@ def handle_failure(
     _record_error(claimed, step, error, provider)
     if error.suppress_channel and step is not None:
         _suppress(claimed, step)
-    if step is not None and isinstance(error, RateLimited) and (error.retry_after or 0) > MAX_SLEEP_SECONDS:
+    if step is not None and isinstance(error, RateLimited) and _counts_no_attempt(claimed, error):
         _wait_for_rate_limit(claimed, step, error.retry_after or 0)
         return
     if step is not None and isinstance(error, ConfigurationError) and not _is_configuration_overdue(claimed):
@@ -99,8 +101,16 @@ def _suppress(claimed: ClaimedExecution, step: Step) -> None:
     claimed.add_effect(Suppress(message["contact_id"], message["channel"], message["to_address"], "blocked"))
 
 
+def _counts_no_attempt(claimed: ClaimedExecution, error: RateLimited) -> bool:
+    """Whether the provider said when to call again, and has done so for less than a day."""
+    since = claimed.state["rate_limited_since"]
+    return bool(error.retry_after) and (since is None or claimed.now() - since <= RATE_LIMIT_TIMEOUT)
+
+
 def _wait_for_rate_limit(claimed: ClaimedExecution, step: Step, seconds: float) -> None:
     undo_call(claimed, step)
+    if claimed.state["rate_limited_since"] is None:
+        claimed.state["rate_limited_since"] = claimed.now()
     moves.wait(claimed, "rate_limit", claimed.now() + timedelta(seconds=seconds * (1 + 0.1 * random.random())))
 
 

@@ -40,6 +40,7 @@ class ExecutionState(TypedDict, total=False):
     provider: str | None
     next_retry_at: datetime | None
     misconfigured_since: datetime | None
+    rate_limited_since: datetime | None
     skipped_rule: str | None
     skipped_detail: dict[str, Any] | None
     round: int

@@ -103,6 +103,7 @@ class Execution(Table):
     error_code = TextField(null=True)
     next_retry_at = TimeField(null=True)
     misconfigured_since = TimeField(null=True)
+    rate_limited_since = TimeField(null=True)
     skipped_rule = TextField(null=True)
     skipped_detail = JsonField(null=True)
     created_at = TimeField()

@@ -41,7 +41,7 @@ def succeed(claimed: ClaimedExecution, step: Step, output: Mapping[str, Any], st
         _count_run(claimed, step)
     # An earlier failure no longer holds for the execution; failed attempts stay with their step.
     claimed.state.update({"error_class": None, "error_message": None, "error_code": None, "provider": None})
-    claimed.state.update({"failed_step": None, "next_retry_at": None})
+    claimed.state.update({"failed_step": None, "next_retry_at": None, "rate_limited_since": None})
 
 
 def fail(claimed: ClaimedExecution, step: Step, error: Mapping[str, Any]) -> None:

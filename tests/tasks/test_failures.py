@@ -62,6 +62,33 @@ def test_a_rate_limited_send_is_sent_at_its_time(engine: Engine, sandbox: Runnin
     assert count_sent(sandbox) == 1
 
 
+@pytest.mark.slow
+def test_a_short_rate_limit_uses_up_no_attempt_either(engine: Engine, sandbox: RunningSandbox) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    sandbox.add_fault(provider="mailgun", fault="http_429", times=3, seconds=1)
+
+    waiting = wait_for_status(alice.trigger())
+
+    assert (waiting["waiting_for"], waiting["attempt"]) == ("rate_limit", 1)
+
+
+def test_after_a_day_of_rate_limits_another_counts_as_an_attempt(
+    engine: Engine, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    sandbox.add_fault(provider="mailgun", fault="http_429", times=2, seconds=120)
+    waiting = wait_for_status(alice.trigger())
+    execute("update executions set rate_limited_since = rate_limited_since - interval '25 hours'")
+
+    expire_wait(waiting["id"])
+    periodic_jobs.enqueue_due(settings)
+
+    eventually(lambda: execution(waiting["id"])["waiting_for"] == "retry")
+    assert execution(waiting["id"])["error_class"] == "rate_limit"
+
+
 @pytest.fixture
 def broken_ai(sandbox: RunningSandbox) -> None:
     sandbox.add_fault(provider="gemini", fault="http_500", times=0)
