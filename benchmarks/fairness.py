@@ -106,9 +106,9 @@ class Bench:
         urllib3.request("POST", f"{self.servers.sandbox_url}/_sandbox/faults", json=fault)
 
 
-def measure_quiet(bench: Bench, seconds: int, flood: int) -> list[float]:
+def measure_quiet(bench: Bench, seconds: int, _flood: int) -> list[float]:
     """Measure a calm workspace alone."""
-    calm = bench.create_workspace("calm-alone")
+    calm = bench.create_workspace(f"alone-{bench.numbers}")
     return bench.measure(bench.post_steadily(seconds, lambda _: bench.post(calm, "email.wanted")))
 
 
@@ -128,7 +128,7 @@ def measure_many(bench: Bench, seconds: int, flood: int) -> list[float]:
     return bench.measure(posted_at)
 
 
-def measure_hanging(bench: Bench, seconds: int, flood: int) -> list[float]:
+def measure_hanging(bench: Bench, seconds: int, _flood: int) -> list[float]:
     """Measure texts while e-mails of the same workspace get no answer."""
     workspace_id = bench.create_workspace("hanging")
     bench.hang("mailgun")
@@ -154,6 +154,9 @@ def main(seconds: int = 60, flood: int = 20_000) -> int:
         bench, times = Bench(servers), {}
         with _run_programs(servers):
             show(f"one engine process, {THREADS} threads for sends, a flood of {flood:,}, {describe_machine()}")
+            # The first messages also wait for the programs to start.
+            measure_quiet(bench, 2, flood)
+            bench.forget()
             for name, case in CASES.items():
                 times[name] = case(bench, seconds, flood)
                 bench.forget()

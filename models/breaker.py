@@ -134,7 +134,9 @@ _WAKE_PROBES = _WAKE.format(
 _WAKE_ANSWERED = _WAKE.format(
     target="""
     select e.id from executions e
-    where e.status = 'waiting' and e.waiting_for = 'provider' and not exists (
+    where e.status = 'waiting' and e.waiting_for = 'provider'
+        -- What waits for a thread is due sooner, by itself.
+        and e.due_at > beckon_now() + interval '1 minute' and not exists (
         select from provider_breakers b
         where b.workspace_id = e.workspace_id and b.provider = e.provider and b.opened_at is not null)
     order by e.id limit %s for update skip locked

@@ -74,6 +74,19 @@ def _apply_probe(breaker: Breaker, result: CallResult, now: datetime) -> Breaker
     return replace(breaker, timeouts=timeouts, probe_at=now + PROBE_DELAY, probed_by=None)
 
 
+def may_hold_thread(held: int, pool_size: int, *, is_unreliable: bool) -> bool:
+    """Whether a provider of a workspace that holds so many threads of a pool may hold one more.
+
+    Half of the pool is kept for others while its last calls timed out or all threads hang.
+    """
+    return not is_unreliable or held < max(1, pool_size // 2)
+
+
+def count_lent_threads(hanging: int, pool_size: int) -> int:
+    """Return how many more threads a pool may have while so many of its calls hang."""
+    return max(1, pool_size // 2) if hanging >= pool_size else 0
+
+
 def begin_probe(breaker: Breaker, execution_id: str, now: datetime) -> Breaker | None:
     """Return the breaker with this execution's call as its probe; None while calls wait.
 

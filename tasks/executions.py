@@ -32,6 +32,8 @@ from tasks.runtime.broker import notify
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.continuations import run_continuation
 from tasks.runtime.engine import Engine, Stopping, get_engine
+from tasks.runtime.outside_calls import leave_uncalled
+from tasks.runtime.provider_threads import ProviderCrowded
 from tasks.runtime.spans import trace_step
 from tasks.runtime.turns import claim_notified
 from tasks.shutdown import release_unstarted, undo_intent
@@ -143,6 +145,9 @@ def _run_steps(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> Conti
                 )
     except Stopping:
         undo_intent(claimed)
+    except ProviderCrowded as crowded:
+        if claimed.step is not None:
+            leave_uncalled(claimed, claimed.step, crowded.provider)
     except ExecutionError as error:
         step = claimed.step
         handle_failure(

@@ -104,18 +104,19 @@ _IS_NOTIFIED = "case when e.status in ('pending', 'waiting') then e.rung_at >= e
 #: After every id.
 _LAST_ID = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
 
-_IN_TURNS = f"""
+_PARTS = {"is_notified": _IS_NOTIFIED, "last_id": _LAST_ID}
+_IN_TURNS = """
 with recursive turns as (
     -- First the workspaces after the one served last, then, with that one as their bound, those up to it.
-    select $5 as workspace_id, {_LAST_ID} as bound, 0 as turn
+    select $5 as workspace_id, {last_id} as bound, 0 as turn
     union all
     select n.workspace_id, n.bound, t.turn + 1 from turns t cross join lateral (
         (select e.workspace_id, t.bound from executions e
-        where e.queue = $1 and e.workspace_id > t.workspace_id and e.workspace_id <= t.bound and {_IS_NOTIFIED}
+        where e.queue = $1 and e.workspace_id > t.workspace_id and e.workspace_id <= t.bound and {is_notified}
         order by e.workspace_id limit 1)
         union all
         (select e.workspace_id, $5 from executions e
-        where t.bound = {_LAST_ID} and e.queue = $1 and e.workspace_id <= $5 and {_IS_NOTIFIED}
+        where t.bound = {last_id} and e.queue = $1 and e.workspace_id <= $5 and {is_notified}
         order by e.workspace_id limit 1)
         limit 1
     ) n where t.turn < $4
@@ -124,10 +125,10 @@ with recursive turns as (
 ), requested as materialized (
     select r.*, s.turn from shares s cross join lateral (
         select e.id, e.stage, e.stage_since, e.status, e.waiting_for from executions e
-        where e.queue = $1 and e.workspace_id = s.workspace_id and {_IS_NOTIFIED}
+        where e.queue = $1 and e.workspace_id = s.workspace_id and {is_notified}
         order by e.due_at, e.id limit s.share for update skip locked
     ) r order by s.turn limit $4
-)"""
+)""".format_map(_PARTS)
 
 _BY_ID = """
 with requested as materialized (

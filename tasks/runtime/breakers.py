@@ -7,6 +7,7 @@ executions go to the sandbox, so they neither wait nor count.
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 
 import structlog
@@ -19,28 +20,54 @@ from rules.breaker import CallResult
 from rules.errors import ExecutionError, NetworkError, UnknownOutcome
 from tasks.runtime import moves
 from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.runtime.provider_threads import may_hold_thread_of
 
 log = structlog.get_logger(__name__)
 
 #: After this, a waiting execution looks at the breaker by itself, should nothing have woken it.
 RECHECK_AFTER = timedelta(minutes=10)
+#: What would hold too many threads waits for this time, and up to as long again.
+CROWDED_DELAY = timedelta(seconds=2)
 
 
 def rest_if_breaker_open(claimed: ClaimedExecution, provider: str) -> bool:
     """Make the execution wait if the provider does not answer its workspace, unless its call is the probe.
 
-    Call it last before the call: a probe that is not made delays the next one. Returns whether it waits.
+    It also waits where the provider holds as many threads as it may. Call it last before the call: a probe that is not
+    made delays the next one. Returns whether it waits.
     """
     row = _find(claimed, provider)
     if claimed.test or row is None or row["opened_at"] is None or _take_probe(claimed, row):
+        return _rest_if_crowded(claimed, provider)
+    _rest(claimed, provider, RECHECK_AFTER)
+    return True
+
+
+def _rest_if_crowded(claimed: ClaimedExecution, provider: str) -> bool:
+    timed_out = has_timed_out(claimed, provider)
+    if may_hold_thread_of(claimed.queue, claimed.row["workspace_id"], provider, timed_out=timed_out):
         return False
+    rest_briefly(claimed, provider)
+    return True
+
+
+def rest_briefly(claimed: ClaimedExecution, provider: str) -> None:
+    """Make the execution wait for some seconds: its provider holds as many threads as it may."""
+    _rest(claimed, provider, CROWDED_DELAY * (1 + random.random()))
+
+
+def _rest(claimed: ClaimedExecution, provider: str, delay: timedelta) -> None:
     if claimed.stage == "sending":
         moves.enter(claimed, "ready_to_send")
     elif claimed.stage == "generating":
         moves.enter(claimed, claimed.base_stage)
     claimed.state["provider"] = provider
-    moves.wait(claimed, "provider", claimed.now() + RECHECK_AFTER)
-    return True
+    moves.wait(claimed, "provider", claimed.now() + delay)
+
+
+def has_timed_out(claimed: ClaimedExecution, provider: str) -> bool:
+    """Whether the provider's last calls for the workspace timed out."""
+    return not claimed.test and _find(claimed, provider) is not None
 
 
 def _find(claimed: ClaimedExecution, provider: str) -> BreakerRow | None:
@@ -64,6 +91,10 @@ def record_call_result(claimed: ClaimedExecution, provider: str, error: Executio
             change = breaker.record_result(claimed.row["workspace_id"], provider, result, claimed.execution_id)
     except CONNECTION_ERRORS as unreachable:
         log.warning("postgres is unreachable, breaker not changed", provider=provider, error=str(unreachable).strip())
+        return
+    except Exception:
+        # Whatever it is, a message that was accepted must not count as failed for it.
+        log.exception("a breaker was not changed", provider=provider)
         return
     if change.after.is_open and not change.before.is_open:
         metrics.breakers_opened_total.labels(provider=provider).inc()

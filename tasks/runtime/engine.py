@@ -27,6 +27,7 @@ from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.completions import Completions
 from tasks.runtime.executor import Executor
 from tasks.runtime.leases import Leases
+from tasks.runtime.provider_threads import open_pool
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,8 @@ class Engine:
     def start_pools(self, threads: Mapping[Queue, int], work: Callable[[ClaimedExecution], bool]) -> None:
         """Start the threads of each queue for claimed executions; `work` returns whether it is finished with one."""
         self.pools = {queue: Executor(count, work, self._flush_if_idle, queue) for queue, count in threads.items()}
+        for queue, pool in self.pools.items():
+            pool.count_lent = open_pool(queue, pool.size).count_lent
         self.group_commit.expects_more = lambda: any(pool.is_fast for pool in self.pools.values())
 
     def transfer(self, claimed: ClaimedExecution, queue: Queue) -> bool:

@@ -1,6 +1,7 @@
 """Runs claimed executions on threads, and limits how many are claimed before a thread is free for them.
 
-A thread blocks for outside calls only. Where a claimed execution records an intent that must be durable first, its
+A thread blocks for outside calls only. While all of them hang in calls, the pool runs the threads that
+`tasks.runtime.provider_threads` lends it. Where a claimed execution records an intent that must be durable first, its
 thread starts another, and any free thread continues the first once the record is durable. Resumed work comes before new
 work, because a recorded intent should be carried out soon. The last resumable one is kept back while new work can
 record an intent, or the next thread would have to wait for a record.
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 PREFETCH_WINDOW_SECONDS = 0.05
 #: Maximum number of claimed executions that wait for each thread, however fast it is.
 MAX_PREFETCH_PER_THREAD = 16
+#: How often a pool looks whether all of its threads hang.
+WATCH_SECONDS = 0.1
 #: Number of resumable claimed executions that are kept back while a new one can record an intent.
 RESUMABLE_RESERVE = 1
 
@@ -62,16 +65,20 @@ class Executor:
         self._requested: list[int] = []
         self._closed = False
         self._starts: deque[float] = deque(maxlen=thread_count * MAX_PREFETCH_PER_THREAD)
-        self._threads = [
-            threading.Thread(target=self._run, name=f"{name}-{index}", daemon=True) for index in range(thread_count)
-        ]
-        for thread in self._threads:
-            thread.start()
+        #: How many more threads may run while those of the pool hang in calls.
+        self.count_lent: Callable[[], int] = int
+        self._name = name
+        self._threads: list[threading.Thread] = []
+        self._alive = 0
+        self._stopping = threading.Event()
+        with self._changed:
+            self._start_threads(thread_count)
+        threading.Thread(target=self._watch, name=f"{name}-watch", daemon=True).start()
 
     @property
     def size(self) -> int:
         """The number of threads."""
-        return self._thread_count
+        return max(self._thread_count, self._alive)
 
     @property
     def busy(self) -> int:
@@ -147,11 +154,35 @@ class Executor:
             unstarted = list(self._submitted)
             self._submitted.clear()
             self._changed.notify_all()
+        self._stopping.set()
         self._wake_all()
         return unstarted
 
+    def _start_threads(self, count: int) -> None:
+        started = [
+            threading.Thread(target=self._run, name=f"{self._name}-{index}", daemon=True)
+            for index in range(self._alive, self._alive + count)
+        ]
+        self._alive += len(started)
+        for thread in started:
+            thread.start()
+        self._threads = [thread for thread in self._threads if thread.is_alive()] + started
+
+    def _watch(self) -> None:
+        """Start and end the threads that are lent: while all others hang, no end of a call would wake anybody."""
+        while not self._stopping.wait(WATCH_SECONDS):
+            with self._changed:
+                lent = self.count_lent()
+                if lent and (self._requested or self._resumable or self._submitted):
+                    self._start_threads(self._thread_count + lent - self._alive)
+                    self._changed.notify_all()
+                elif not lent and self._alive > self._thread_count:
+                    self._tokens.put(None)
+
     def _count_free(self, count: int, prefetch: bool) -> int:
         slots = self._thread_count - self._in_progress + (self._count_recent_starts() if prefetch else 0)
+        if slots <= self._reserved:
+            slots += self.count_lent()
         free = slots - self._reserved
         # Claims come in batches rather than one by one: the next one waits until half of the slots are free.
         return min(count, free) if free >= min(count, (slots + 1) // 2) else 0
@@ -176,6 +207,11 @@ class Executor:
         while True:
             self._tokens.get()
             with self._changed:
+                if self._alive > self._thread_count and not self.count_lent():
+                    # The pool's own threads answer again. Another one takes what the token stands for.
+                    self._alive -= 1
+                    self._tokens.put(None)
+                    return None
                 if len(self._resumable) > RESUMABLE_RESERVE or (self._resumable and not self._submitted):
                     self._busy += 1
                     return self._resumable.popleft()
@@ -206,7 +242,7 @@ class Executor:
             self._wake_all()
 
     def _wake_all(self) -> None:
-        for _ in self._threads:
+        for _ in range(self._alive):
             self._tokens.put(None)
 
     def _notify_waiters(self) -> None:

@@ -14,13 +14,22 @@ from models.engine.rows import MessageRow
 from rules.definition import Step
 from rules.errors import ExecutionError, UnknownOutcome
 from tasks.runtime import message_rows, moves, spans, step_rows
-from tasks.runtime.breakers import record_call_result
+from tasks.runtime.breakers import has_timed_out, record_call_result, rest_briefly
 from tasks.runtime.claimed_execution import ClaimedExecution
+from tasks.runtime.provider_threads import hold_thread
 
 
 @contextmanager
 def track_call(claimed: ClaimedExecution, kind: str, provider: str) -> Iterator[None]:
-    """Mark the claimed execution as inside an outside call of `kind`, and measure the call."""
+    """Mark the claimed execution as inside an outside call of `kind`, and measure the call.
+
+    Raises `ProviderCrowded`, with nothing marked, where the provider holds as many threads as it may.
+    """
+    with hold_thread(claimed.queue, claimed.row["workspace_id"], provider, timed_out=has_timed_out(claimed, provider)):
+        yield from _track_call(claimed, kind, provider)
+
+
+def _track_call(claimed: ClaimedExecution, kind: str, provider: str) -> Iterator[None]:
     claimed.call = kind
     began, started_ns, outcome = time.monotonic(), time.time_ns(), "ok"
     try:
@@ -47,6 +56,12 @@ def _is_trial(claimed: ClaimedExecution, provider: str) -> bool:
     """Whether the provider is paused for refused credentials, and this call tries them again."""
     key = ("provider", provider, "configuration")
     return any((pause["kind"], pause["name"], pause["reason"]) == key for pause in claimed.row["pauses"])
+
+
+def leave_uncalled(claimed: ClaimedExecution, step: Step, provider: str) -> None:
+    """Take a recorded intent back whose provider gets no further thread now, and wait for some seconds."""
+    undo_call(claimed, step, sending_at=None)
+    rest_briefly(claimed, provider)
 
 
 def undo_call(claimed: ClaimedExecution, step: Step, **message_fields: Unpack[MessageRow]) -> None:

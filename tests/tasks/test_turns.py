@@ -71,7 +71,9 @@ def test_a_claim_takes_nothing_of_other_queues_and_nothing_that_is_not_due(group
 def test_as_many_are_claimed_as_were_notified_though_shares_leave_some(group_commit: GroupCommit) -> None:
     start("alice", 20)
     calm = start("bob", 1)
-    notified = fetch_values("select id from executions where workspace_id <> %s limit 8", (calm.workspace_id,))
+    notified = fetch_values(
+        "select id from executions where workspace_id <> %s order by id limit 8", (calm.workspace_id,)
+    )
     rows = list(claim_notified(group_commit, "sending", notified, rescued=False))
     assert len(rows) == len({row["id"] for row in rows}) == 8
     assert calm.workspace_id in {row["workspace_id"] for row in rows}
