@@ -42,8 +42,8 @@ DEFINITION = {
 #: Triggers in one request, and the seconds within which everything must settle after the last one.
 BATCH_SIZE, SETTLE_TIMEOUT_SECONDS = 10, 450.0
 LEASE_SECONDS = "10"
-#: One of this many faults flushes Redis, one of this many restarts PostgreSQL; the others kill a worker.
-FLUSH_EVERY, RESTART_EVERY = 10, 20
+#: One of this many faults flushes Redis, one restarts PostgreSQL, one stops a worker in order; the others kill one.
+FLUSH_EVERY, RESTART_EVERY, STOP_EVERY = 10, 20, 4
 
 
 @dataclass
@@ -51,6 +51,7 @@ class Faults:
     """The injected faults, and the seconds until the executions of killed processes finished."""
 
     kills: int = 0
+    stops: int = 0
     flushes: int = 0
     restarts: int = 0
     resume_seconds: list[float] = field(default_factory=list)
@@ -117,8 +118,18 @@ class Chaos:
                 self._restart_postgres()
             elif number % FLUSH_EVERY == 0:
                 self._flush_redis()
+            elif number % STOP_EVERY == 0:
+                self._stop_worker()
             else:
                 self._kill_worker()
+
+    def _stop_worker(self) -> None:
+        """Stop an engine process with SIGTERM; it is started again."""
+        pid = self._find_program_pid(self.rng.choice(["engine-0", "engine-1"]))
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            self.faults.stops += 1
 
     def _kill_worker(self) -> None:
         name = self.rng.choice(["engine-0", "engine-0", "engine-1", "engine-1", "tracking-0", "scheduler"])
@@ -229,6 +240,7 @@ def main(triggers: int = 2000, kills: int = 20) -> int:
         ("", ""),
         [
             ("triggers accepted", chaos.accepted), ("kills of worker processes", faults.kills),
+            ("stops of engine processes", faults.stops),
             ("Redis flushes", faults.flushes), ("PostgreSQL restarts", faults.restarts),
             ("requests repeated after a 503", chaos.retries),
             ("lost", result["lost"]), ("duplicated", result["duplicated"]), ("of unknown outcome", result["unknown"]),
