@@ -10,6 +10,7 @@ import ipaddress
 from collections import Counter
 from typing import Any
 
+import gevent
 from gevent import monkey, socket
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -62,7 +63,11 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
             self._release(counted)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Answer a request, within the deadlines of its body and its response."""
+        """Answer a request, within the deadlines of its body and its response; then others have their turn.
+
+        A client that sends requests before it has the answers would otherwise be the only one that is answered, because
+        gevent switches only where it must wait.
+        """
         unreader = req.unreader
         if not isinstance(unreader.sock, RequestSocket):
             unreader.sock = RequestSocket(sock)
@@ -73,6 +78,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         finally:
             unreader.sock.end_request()
             sock.settimeout(None)
+        gevent.sleep(0)
 
     def _release(self, counted: str) -> None:
         self._connections[counted] -= 1

@@ -5,8 +5,8 @@ Only reading counts: neither the time that the application takes, nor streams, w
 
 What the application left unread is discarded, so that the client reads its response, up to `MAX_UNREAD_BYTES`. A
 sender that is faster than this process would keep it reading, because gevent switches only where it must wait. So
-others have a turn after each `TURN_BYTES`, and a large body is read at 50 MB a second at most, which leaves them the
-processor.
+others have a turn after each `TURN_BYTES`, and earlier where the bytes are much work, as tiny chunks are. A large body
+is read at 50 MB a second at most, which leaves them the processor.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ FREE_SECONDS = 20.0
 BYTES_PER_SECOND = 8 * 1024
 #: The most bytes that are discarded after a response; the connection of a longer body is closed.
 MAX_UNREAD_BYTES = 8 * 1024 * 1024
-#: Bytes after which others have their turn, and the seconds of a turn once a body is large.
+#: Bytes after which others have their turn, or seconds of the thread's work, and the seconds of a turn once a body is
+#: large.
 TURN_BYTES = 256 * 1024
+WORK_SECONDS = 0.005
 TURN_SECONDS = 0.005
 LARGE_BYTES = 1024 * 1024
 
@@ -44,6 +46,7 @@ class RequestSocket:
         self._began: float | None = None
         self._received = 0
         self._since_turn = 0
+        self._turn_ended = time.thread_time()
 
     def begin_request(self) -> None:
         """From now on the application reads the body of a request."""
@@ -78,6 +81,8 @@ class RequestSocket:
 
     def _give_turn(self, received: int) -> None:
         self._since_turn += received
-        if self._since_turn >= TURN_BYTES:
-            self._since_turn = 0
-            gevent.sleep(TURN_SECONDS if self._received > LARGE_BYTES else 0)
+        if self._since_turn < TURN_BYTES and time.thread_time() - self._turn_ended < WORK_SECONDS:
+            return
+        self._since_turn = 0
+        gevent.sleep(TURN_SECONDS if self._received > LARGE_BYTES else 0)
+        self._turn_ended = time.thread_time()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -25,18 +26,24 @@ class Client:
 
 
 @pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[Client], Client]:
-    """`connect(client)` serves a connection by a worker of eight, which trusts the proxy 10.0.0.9."""
+def worker(monkeypatch: pytest.MonkeyPatch) -> BoundedWorker:
+    """A worker of eight connections, which trusts the proxy 10.0.0.9."""
+    cfg = SimpleNamespace(worker_connections=8, max_requests=0, worker_tmp_dir=None, uid=0, gid=0, umask=0)
+    monkeypatch.setattr("gunicorn.workers.base.WorkerTmp", lambda _cfg: None)
+    worker = BoundedWorker(0, 0, [], None, 30, cfg, None)
+    worker._trusted_proxies = (ipaddress.ip_network("10.0.0.9/32"),)
+    return worker
+
+
+@pytest.fixture
+def connect(worker: BoundedWorker, monkeypatch: pytest.MonkeyPatch) -> Callable[[Client], Client]:
+    """`connect(client)` serves a connection."""
 
     def serve(_worker: GeventWorker, _listener: object, client: Client, _addr: object) -> None:
         client.served = True
         client.while_served()
 
     monkeypatch.setattr(GeventWorker, "handle", serve)
-    cfg = SimpleNamespace(worker_connections=8, max_requests=0, worker_tmp_dir=None, uid=0, gid=0, umask=0)
-    monkeypatch.setattr("gunicorn.workers.base.WorkerTmp", lambda _cfg: None)
-    worker = BoundedWorker(0, 0, [], None, 30, cfg, None)
-    worker._trusted_proxies = (ipaddress.ip_network("10.0.0.9/32"),)
 
     def connect(client: Client) -> Client:
         worker.handle(None, client, (client.address, 1))
@@ -88,3 +95,16 @@ def test_a_connection_that_fails_is_released(connect: Callable[[Client], Client]
         with pytest.raises(ZeroDivisionError):
             connect(Client("127.0.0.2", lambda: 1 / 0))
     assert connect(Client("127.0.0.2")).served
+
+
+def test_others_are_answered_between_the_requests_of_one_connection(
+    worker: BoundedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered: list[str] = []
+    monkeypatch.setattr(GeventWorker, "handle_request", lambda *_: answered.append("pipelined"))
+    request = SimpleNamespace(unreader=SimpleNamespace(sock=None))
+    other = gevent.spawn(answered.append, "other")
+    for _ in range(3):
+        worker.handle_request("", request, SimpleNamespace(settimeout=lambda _: None), ("127.0.0.2", 1))
+    assert answered == ["pipelined", "other", "pipelined", "pipelined"]
+    assert other.dead

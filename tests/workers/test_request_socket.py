@@ -122,3 +122,15 @@ def test_only_a_large_body_is_read_with_pauses(monkeypatch: pytest.MonkeyPatch) 
     for _ in range(8):
         reading.recv(TURN_BYTES)
     assert pauses == [0] * 4 + [TURN_SECONDS] * 4
+
+
+def test_others_have_their_turn_while_few_bytes_are_much_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(request_socket.gevent, "sleep", pauses.append)
+    worked = iter([0.0, *(number * 0.003 for number in range(1, 20))])
+    monkeypatch.setattr(request_socket.time, "thread_time", lambda: next(worked))
+    reading = RequestSocket(SimpleNamespace(recv=lambda size: b"1\r\na\r\n" * (size // 6)))
+    reading.begin_request()
+    for _ in range(8):
+        reading.recv(8192)
+    assert pauses == [0, 0, 0, 0]
