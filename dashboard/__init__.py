@@ -115,8 +115,8 @@ def connect(app: flask.Flask) -> None:
     config = app.extensions["settings"]
     gevent_support.set_up()
     database.open_pool(config.database_app_url, "beckon_app", POOL_SIZE)
-    connection.open_ephemeral(config)
-    broker.set_up(config)
+    connection.open_ephemeral(config, connection.WEB_RESPONSE_TIMEOUT_SECONDS)
+    broker.set_up(config, connection.WEB_RESPONSE_TIMEOUT_SECONDS)
     app.extensions["servers_collector"] = ServersCollector(config)
     app.extensions["feeds"] = Feeds(lambda key: _read_feed(app, key), config.watchers)
     app.extensions["stream_access"] = StreamAccessChecker()

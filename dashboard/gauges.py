@@ -31,7 +31,7 @@ GAUGES: Mapping[str, Declaration] = {
     # (it does not answer: its breaker is open).
     "providers_paused": (("provider", "reason"), "Workspaces in which a provider is paused or does not answer."),
     "queues_paused": (("queue",), "Workspaces in which an operator has paused a queue."),
-    "redis_up": ((), "Whether Redis answers."),
+    "redis_up": ((), "Whether Redis answers and accepts changes."),
     "redis_start_timestamp_seconds": ((), "When Redis was started."),
     "redis_memory_used_ratio": ((), "Used part of maxmemory; 0 without a limit."),
     "redis_policy_ok": ((), "Whether Redis never evicts keys (maxmemory-policy noeviction)."),

@@ -12,7 +12,7 @@ from typing import Literal
 
 import clock
 from dashboard.access import Caller, current_settings
-from ephemeral import heartbeats, rates
+from ephemeral import rates
 from ephemeral.heartbeats import Pool, Process
 from models import account, pause, workspace
 from models.database import acting_as
@@ -23,6 +23,7 @@ from models.reports.provider_calls import Calls
 from providers.registry import PROVIDERS
 from rules.channels import CONVERSATION_CHANNELS, TEXT_PROVIDERS
 from settings import Settings
+from tasks.health.facts import read_processes
 from tasks.health.services import find_activity
 from tasks.runtime.broker import BROKER_ERRORS, EXECUTION_QUEUES, QUEUES, read_oldest_ages, read_queue_depths
 from tasks.steps import accounts, pacing
@@ -92,7 +93,7 @@ class ProviderStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """All queues, providers and processes; `redis_up` is false while Redis does not answer."""
+    """All queues, providers and processes; `redis_up` is false while Redis does not answer or refuses changes."""
 
     redis_up: bool
     queues: list[QueueStatus]
@@ -134,7 +135,7 @@ def read(call: Caller) -> Status:
 
 def _read_redis(call: Caller) -> tuple[_RedisFacts, bool]:
     try:
-        processes, own = heartbeats.list_processes(), rates.read(call.workspace_id)
+        processes, own = read_processes().live, rates.read(call.workspace_id)
         if not call.deployment_owner:
             return _RedisFacts(processes, own=own), True
         return _RedisFacts(processes, read_queue_depths(), read_oldest_ages(), own, rates.read()), True

@@ -146,7 +146,7 @@ def _collect_redis_server() -> list[GaugeMetricFamily]:
     redis = facts.measure_redis()
     used = redis.used_bytes / redis.limit_bytes if redis.limit_bytes else 0
     return [
-        build_gauge("redis_up", 1),
+        build_gauge("redis_up", not redis.refusal),
         build_gauge("redis_start_timestamp_seconds", time.time() - redis.uptime_seconds),
         build_gauge("redis_memory_used_ratio", used),
         build_gauge("redis_policy_ok", redis.policy == POLICY),

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -138,7 +139,9 @@ def list_processes() -> list[Process]:
     values = pipe.execute() if keys else []
     expired = [key for key, (report, _) in zip(keys, values, strict=True) if report is None]
     if expired:
-        client.srem(_INDEX, *expired)
+        # A server that refuses to change anything can still tell what it knows.
+        with suppress(redis.ResponseError):
+            client.srem(_INDEX, *expired)
     processes = [_parse(str(report), int(seen_ms)) for report, seen_ms in values if report is not None]
     return sorted(processes, key=lambda process: (process.host, process.name, process.pid))
 
@@ -156,7 +159,8 @@ def list_lost(live: Sequence[Process]) -> list[Process]:
     ended = {key: text.partition(" ") for key, text in last.items() if key not in live_keys}
     expired = [key for key, (seen_ms, _, _) in ended.items() if int(seen_ms) < (seconds - LOST_SECONDS) * 1000]
     if expired:
-        client.hdel(_LAST, *expired)
+        with suppress(redis.ResponseError):
+            client.hdel(_LAST, *expired)
     lost = [_parse(report, int(seen_ms)) for key, (seen_ms, _, report) in ended.items() if key not in expired]
     return _exclude_replaced(sorted(lost, key=lambda process: process.last_seen, reverse=True), live)
 

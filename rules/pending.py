@@ -20,7 +20,7 @@ class WorkFacts:
 def explain_pending(queue: str, *, automation_paused: bool, is_notified: bool, ahead: int, facts: WorkFacts) -> str:
     """Explain why an execution of this queue waits; `ahead` is how many of the workspace are before it there."""
     if not facts.redis_up:
-        return "Redis does not answer, so workers are not notified"
+        return "Redis does not answer or refuses changes, so workers are not notified"
     if queue not in facts.served_queues:
         return f"No worker serves the queue {queue}"
     if automation_paused:

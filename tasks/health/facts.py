@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import dramatiq
+
 from ephemeral import heartbeats, rates
-from ephemeral.connection import get_ephemeral
+from ephemeral.connection import RedisRefusedError, get_ephemeral
 from ephemeral.heartbeats import Process
+from ephemeral.redis_breaker import ANSWERS
 from models import leadership, pause, periodic_job, workspace
 from models.database import acting_as
 from models.reports import failure_groups, pending, provider_calls, tracking_intake
@@ -28,6 +31,10 @@ from tasks.steps.model_settings import resolve_model_settings
 Fact = TypeVar("Fact")
 
 
+#: Lifetime of the key by which a measurement tries whether Redis accepts changes.
+HEALTH_KEY_SECONDS = 60
+
+
 @dataclass(frozen=True)
 class RedisFacts:
     """What Redis said of itself. `limit_bytes` is 0 without a limit."""
@@ -38,6 +45,8 @@ class RedisFacts:
     used_bytes: int
     limit_bytes: int
     uptime_seconds: int
+    #: The error with which Redis answers a change of the queues' or of ephemeral data; empty where it accepts both.
+    refusal: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,13 +173,12 @@ def _read_pauses(workspace_id: str) -> Pauses:
 
 
 def measure_redis() -> RedisFacts:
-    """Ask Redis for its latency, policy and memory."""
-    client = get_ephemeral()
-    client.ping()
+    """Ask Redis for its latency, policy and memory, and whether it accepts changes. Raises an error of a connection
+    where it does not answer."""
     began = time.perf_counter()
-    client.ping()
-    latency_ms = round((time.perf_counter() - began) * 1000, 2)
-    info: dict[str, Any] = {**client.info("memory"), **client.info("server")}
+    refusal = find_refusal()
+    latency_ms = round((time.perf_counter() - began) * 1000 / 2, 2)
+    info = _read_redis_info()
     return RedisFacts(
         latency_ms,
         str(info.get("valkey_version") or info.get("redis_version", "")),
@@ -178,11 +186,38 @@ def measure_redis() -> RedisFacts:
         int(info.get("used_memory", 0)),
         int(info.get("maxmemory", 0)),
         int(info.get("uptime_in_seconds", 0)),
+        refusal,
     )
 
 
+def _read_redis_info() -> dict[str, Any]:
+    client = get_ephemeral()
+    try:
+        return {**client.info("memory"), **client.info("server")}
+    except ANSWERS:
+        # It refuses this too, or has no right to tell.
+        return {}
+
+
+def find_refusal() -> str:
+    """Return the error with which Redis answers a change, empty where it accepts it, in both of its databases.
+
+    Raises an error of a connection where it does not answer.
+    """
+    broker: Any = dramatiq.get_broker()
+    try:
+        get_ephemeral().set("health", "1", ex=HEALTH_KEY_SECONDS)
+        broker.client.set(f"{broker.namespace}:health", "1", ex=HEALTH_KEY_SECONDS)
+    except (*ANSWERS, RedisRefusedError) as error:
+        return str(error)
+    return ""
+
+
 def read_processes() -> Processes:
-    """List the live and the lost processes."""
+    """List the live and the lost processes. Raises an error of Redis that refuses heartbeats, or does not answer."""
+    refusal = find_refusal()
+    if refusal:
+        raise RedisRefusedError(refusal)
     live = heartbeats.list_processes()
     return Processes(live, heartbeats.list_lost(live))
 

@@ -38,7 +38,7 @@ def build_queue_parts(
 
 
 def _build_unknown_queue(queue: str) -> Part:
-    detail = "Heartbeats are in Redis, which does not answer"
+    detail = "Heartbeats are in Redis, which does not answer or refuses them"
     return Part(f"queue:{queue}", queue.capitalize(), "processor", "unknown", detail, note="queue")
 
 

@@ -120,7 +120,8 @@ def build_redis_part(facts: Facts, now: datetime, *, deployment_owner: bool) -> 
     if redis is None:
         problem = _describe_redis_down(facts.reason("redis"))
         return Part("redis", "Redis", "stores", "failing", "Does not answer", problems=(problem,))
-    problems = tuple(problem for problem in (_find_policy(redis), _find_memory(redis)) if problem)
+    faults = (_find_refusal(redis), _find_policy(redis), _find_memory(redis))
+    problems = tuple(problem for problem in faults if problem)
     words = [format_milliseconds(redis.latency_ms), f"policy {redis.policy}"]
     if deployment_owner and not redis.limit_bytes:
         words.append("no memory limit")
@@ -150,6 +151,21 @@ def _describe_redis_down(reason: str) -> Problem:
         "Redis does not answer",
         f"Workers get no notifications: {reason}. Triggers are accepted and wait in PostgreSQL; nothing is lost.",
         "Start Redis, or check REDIS_URL and the network. Work continues within seconds after it is back.",
+    )
+
+
+def _find_refusal(redis: RedisFacts) -> Problem | None:
+    if not redis.refusal:
+        return None
+    return Problem(
+        "redis_refuses",
+        "redis",
+        "critical",
+        f"Redis refuses changes ({redis.refusal.split(' ')[0][:40]})",
+        f"It answers: {redis.refusal[:300]}. Workers get no notifications and record no heartbeats. Triggers are "
+        "accepted and wait in PostgreSQL; nothing is lost.",
+        "Remove the cause that Redis names: its disk, memory or replicas, or the rights of REDIS_URL's user. Work "
+        "continues within seconds after it accepts changes.",
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ephemeral import heartbeats
 from ephemeral.connection import ERRORS
 from models import leadership, pause
 from models.database import acting_as
 from models.reports import pending
 from models.reports.pending import DueRow, Place
 from rules.pending import WorkFacts, explain_pending
+from tasks.health.facts import read_processes
 
 
 class PendingRow(DueRow):
@@ -48,7 +48,7 @@ def _read_facts(workspace_id: str) -> WorkFacts:
     with acting_as(workspace_id):
         paused = {row["name"]: row["draining"] for row in pause.list_all(workspace_id) if row["kind"] == "queue"}
     try:
-        served, redis_up = {queue for worker in heartbeats.list_workers() for queue in worker.queues}, True
+        served, redis_up = {queue for process in read_processes().live for queue in process.queues}, True
     except ERRORS:
         served, redis_up = set(), False
     return WorkFacts(redis_up, leadership.fetch_leader() is not None, served, paused)

@@ -11,9 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ephemeral import heartbeats
 from ephemeral.connection import ERRORS as REDIS_ERRORS
-from ephemeral.connection import get_ephemeral
 from models import execution, sample_contact, test_run
 from models.database import acting_as
 from models.reports import executions
@@ -26,6 +24,7 @@ from rules.stages import FINISHED
 from rules.test_workflows import COMMENT, EVENT, RETRY, WELCOME, WORKFLOWS, TestWorkflow, build_contacts
 from rules.trigger_requests import TriggerRequest
 from settings import Settings
+from tasks.health.facts import read_processes
 from tasks.intake.triggers import RejectedTrigger, accept
 from tasks.operators import sandbox_client
 from tasks.runtime.broker import EXECUTION_QUEUES
@@ -86,10 +85,9 @@ class TestRunContext:
 def check_servers(run: TestRunContext) -> str:
     """Check that PostgreSQL, Redis, the sandbox and a worker for each queue respond."""
     try:
-        get_ephemeral().ping()
-        workers = heartbeats.list_workers()
+        workers = [process for process in read_processes().live if process.queues]
     except REDIS_ERRORS as error:
-        raise StepFailed(f"Redis does not respond: {error}") from None
+        raise StepFailed(f"Redis does not respond, or refuses changes: {error}") from None
     missing = set(EXECUTION_QUEUES) - {queue for worker in workers for queue in worker.queues}
     if missing:
         raise StepFailed(f"No worker serves {', '.join(sorted(missing))}. Start it with `beckon worker`.")

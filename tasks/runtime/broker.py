@@ -7,6 +7,7 @@ left to the sweep. Dramatiq's own retries are off, because attempts are counted 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, cast
@@ -21,7 +22,7 @@ from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Middleware, Retries
 
 import metrics
-from ephemeral.connection import build_broker_client
+from ephemeral.connection import BROKER_RESPONSE_TIMEOUT_SECONDS, build_broker_client
 from settings import Settings
 from tasks.runtime.consumer import BatchingConsumer
 from tasks.runtime.dead_letters import explain_unreadable, find_unreadable, report_dead_letter
@@ -79,6 +80,23 @@ class NotifyingBroker(RedisBroker):
         """Return the delay queues that are polled."""
         return {dq_name("triggers"), dq_name("tracking")}
 
+    @cached_property
+    def in_progress(self) -> defaultdict[str, set[str]]:
+        """The ids of the messages that this process's consumers have returned and not acknowledged, by queue."""
+        return defaultdict(set)
+
+    def return_stranded(self, queue: str) -> int:
+        """Return what this process holds and does not process to the queue: the answer to a fetch was lost, or its
+        consumer failed in between. Returns how many.
+        """
+        # First: what is acknowledged meanwhile is not stranded.
+        in_progress = self.in_progress[queue].copy()
+        held: Any = self.client.smembers(f"{self.namespace}:__acks__.{self.broker_id}.{queue}")
+        stranded = {id.decode() for id in held} - in_progress
+        if stranded:
+            self.do_requeue(queue, *stranded)
+        return len(stranded)
+
     def enqueue_all(self, queue: str, messages: Sequence[dramatiq.Message[Any]]) -> None:
         """Enqueue many notifications in one transaction, with the same commands that dramatiq uses for one message."""
         key = f"{self.namespace}:{queue}"
@@ -125,10 +143,10 @@ def build_middleware() -> list[Middleware]:
     return [Retries(max_retries=0), MessageContext()]
 
 
-def set_up(settings: Settings) -> RedisBroker:
+def set_up(settings: Settings, response_seconds: float = BROKER_RESPONSE_TIMEOUT_SECONDS) -> RedisBroker:
     """Create this process's broker and declare every queue. Import the actors afterwards: they bind to it on import."""
     broker = NotifyingBroker(  # type: ignore[no-untyped-call]
-        client=build_broker_client(settings),
+        client=build_broker_client(settings, response_seconds),
         middleware=build_middleware(),
         heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
         maintenance_chance=MAINTENANCE_CHANCE,

@@ -17,6 +17,7 @@ import redis
 from dramatiq import Message
 from dramatiq.broker import MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.common import q_name
 from dramatiq.errors import ConnectionClosed
 
 #: Maximum number of notifications in one call.
@@ -47,8 +48,30 @@ class BatchingConsumer(_RedisConsumer):
     def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
         # A timeout of 0 turns off dramatiq's own wait; `_listen` replaces it.
         super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]
+        self._in_progress: set[str] = broker.in_progress[queue_name]
+        self._has_checked = False
+        if queue_name != q_name(queue_name):
+            # Dramatiq forgets delayed messages when their consumer fails.
+            self._in_progress.clear()
 
     def __next__(self) -> MessageProxy | None:
+        self._return_stranded()
+        message = self._take()
+        if message is not None:
+            self._in_progress.update(_list_redis_ids(message))
+        return message
+
+    def _return_stranded(self) -> None:
+        """Once, at the start: what an earlier consumer of this process fetched and never returned."""
+        if self._has_checked:
+            return
+        try:
+            self.broker.return_stranded(self.queue_name)
+        except redis.ConnectionError as error:
+            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+        self._has_checked = True
+
+    def _take(self) -> MessageProxy | None:
         first: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
         if first is None:
             self._listen()
@@ -78,8 +101,7 @@ class BatchingConsumer(_RedisConsumer):
 
     def ack(self, message: MessageProxy) -> None:
         """Acknowledge every message that this one stands for."""
-        messages = unpack_messages(message)
-        ids = [single.options["redis_message_id"] for single in messages]
+        messages, ids = unpack_messages(message), _list_redis_ids(message)
         try:
             # One that names another id than its own is processed and would stay unacknowledged.
             if self.broker.acknowledge(self.queue_name, ids) < len(ids):
@@ -88,17 +110,25 @@ class BatchingConsumer(_RedisConsumer):
             raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
         finally:
             self.queued_message_ids.difference_update(single.message_id for single in messages)
+        self._in_progress.difference_update(ids)
 
     def nack(self, message: MessageProxy) -> None:
         """Reject: each message goes to the dead letters separately."""
         for single in unpack_messages(message):
             super().nack(single)  # type: ignore[no-untyped-call]
+        self._in_progress.difference_update(_list_redis_ids(message))
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Return unstarted messages to the queue, each separately."""
-        super().requeue(  # type: ignore[no-untyped-call]
-            [single for message in messages for single in unpack_messages(message)]
-        )
+        returned = [single for message in messages for single in unpack_messages(message)]
+        try:
+            super().requeue(returned)  # type: ignore[no-untyped-call]
+        except redis.ConnectionError as error:
+            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+
+
+def _list_redis_ids(message: MessageProxy) -> list[str]:
+    return [single.options["redis_message_id"] for single in unpack_messages(message)]
 
 
 def _may_be_batched(message: Any) -> bool:

@@ -46,8 +46,9 @@ class TestWithoutRedis:
     def test_pages_of_the_queues_say_what_is_unknown(self, alice: Producer, client: FlaskClient) -> None:
         bob = sign_in_as(client, alice)
         example_executions.create_execution(alice, alice.create(), status="pending", stage="queued")
-        assert "Redis does not answer, so rates, messages and processes are unknown" in bob.get("/queues").text
-        assert "Redis does not answer, so workers are not notified" in bob.get("/executions/pending").text
+        because = "Redis does not answer or refuses changes"
+        assert f"{because}, so rates, messages and processes are unknown" in bob.get("/queues").text
+        assert f"{because}, so workers are not notified" in bob.get("/executions/pending").text
 
 
 @pytest.fixture

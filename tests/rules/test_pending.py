@@ -17,7 +17,7 @@ HEALTHY = WorkFacts(redis_up=True, leader_up=True, served_queues={"sending"}, pa
         (
             replace(HEALTHY, redis_up=False, served_queues=set()),
             {},
-            "Redis does not answer, so workers are not notified",
+            "Redis does not answer or refuses changes, so workers are not notified",
         ),
         (replace(HEALTHY, served_queues={"executions"}), {}, "No worker serves the queue sending"),
         (HEALTHY, {"automation_paused": True}, "Its automation is paused"),
