@@ -1,8 +1,8 @@
 """Makes blocking work cooperate with gevent, where the process runs on it; elsewhere it does nothing.
 
-psycopg2 waits in C, outside gevent: a wait callback waits in the event loop instead. Hashing a password takes a tenth
-of a second of CPU without the interpreter; it runs in a native thread. What holds the interpreter is parsed in another
-process (`dashboard/parsing`). Garbage collection skips the objects created at startup.
+psycopg2 would wait in C, outside gevent: it waits in the event loop instead (`models/server_waits.py`). Hashing a
+password takes a tenth of a second of CPU without the interpreter; it runs in a native thread. What holds the
+interpreter is parsed in another process (`dashboard/parsing`). Garbage collection skips the objects created at startup.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import gevent
-import psycopg2
-import psycopg2.extensions
 from gevent import monkey, socket
+
+from models import server_waits
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -29,20 +29,16 @@ def is_cooperative() -> bool:
 def set_up() -> None:
     """Keep the queries of one request from blocking the others."""
     if is_cooperative():
-        psycopg2.extensions.set_wait_callback(_wait_for_connection)
+        server_waits.set_up(_wait_for_file, server_waits.BRIEF)
 
 
-def _wait_for_connection(connection: Any, timeout_seconds: float | None = None) -> None:
-    while True:
-        state = connection.poll()
-        if state == psycopg2.extensions.POLL_OK:
-            return
-        if state == psycopg2.extensions.POLL_READ:
-            socket.wait_read(connection.fileno(), timeout=timeout_seconds)
-        elif state == psycopg2.extensions.POLL_WRITE:
-            socket.wait_write(connection.fileno(), timeout=timeout_seconds)
-        else:
-            raise psycopg2.OperationalError(f"unexpected answer {state} of poll")
+def _wait_for_file(file_number: int, for_writing: bool, seconds: float | None) -> bool:
+    wait = socket.wait_write if for_writing else socket.wait_read
+    try:
+        wait(file_number, timeout=seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 def freeze_startup_objects() -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,17 +30,20 @@ from psycopg2.extensions import new_array_type, new_type, parse_dsn, register_ty
 from psycopg2.extras import register_default_json, register_default_jsonb
 
 import clock
-from models import fencing
+from models import fencing, server_waits
 from models.connection_liveness import has_unread_bytes
 from models.fencing import LeadershipLost
 from models.ids import is_id
 from models.prepared import Call, PreparedStatement, join_calls
+from models.server_waits import ConnectionDead, WatchedConnection
 from rules.json_text import load_json
 
 Role = Literal["beckon_app", "beckon_service"]
 
 #: The server cancels a statement that takes longer.
 STATEMENT_TIMEOUT_MS = 30_000
+#: An idle connection that was not used for longer is asked whether it is alive before it is used.
+QUIET_SECONDS = 5.0
 #: The isolation of a transaction that names none, whatever the session's default.
 _ISOLATION = "isolation level read committed"
 
@@ -100,7 +104,7 @@ _PLANNER_SETTINGS = {
 }
 
 
-class _Connection(psycopg2.extensions.connection):
+class _Connection(WatchedConnection):
     """A connection that knows whether its session keeps the settings of every transaction, whose pool it is, and which
     statements its session has prepared."""
 
@@ -188,13 +192,26 @@ def is_direct(connection: Any) -> bool:
 def _set_up_session(connection: _Connection, settings: Mapping[str, str]) -> None:
     """Make the connection commit each message, and set every transaction's settings once unless a pooler is between."""
     connection.autocommit = True
-    if not is_direct(connection):
+    connection.is_direct = is_direct(connection)
+    if not connection.is_direct:
         return
     values = {**settings, "beckon.session": f"'{_SESSION}'"}
     columns = [f"set_config('{name}', {value}, false)" for name, value in values.items()]
     with connection.cursor() as cursor:
         cursor.execute(f"select {', '.join(columns)}")
     connection.has_settings = True
+
+
+def _answers(connection: _Connection) -> bool:
+    """Ask an idle connection whether it is alive."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select 1")
+    except server_waits.ServerHangs:
+        raise
+    except psycopg2.Error:
+        return False
+    return True
 
 
 class _Adapter(peewee.Psycopg2Adapter):
@@ -209,9 +226,10 @@ class _Adapter(peewee.Psycopg2Adapter):
         return connection
 
     def is_connection_closed(self, connection: Any) -> bool:
-        """Return whether a connection of the pool is lost; asks the server only if there is a sign of it."""
+        """Return whether a connection of the pool is lost; asks the server only if there is a sign of it. Raises
+        ServerHangs."""
         if self.txn_status(connection) == self.txn_idle and not has_unread_bytes(connection):
-            return False
+            return time.monotonic() - connection.answered_at > QUIET_SECONDS and not _answers(connection)
         return bool(super().is_connection_closed(connection))
 
 
@@ -220,6 +238,39 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
     server as unavailable."""
 
     psycopg2_adapter = _Adapter
+
+    def _connect(self) -> Any:
+        """Take a connection from the pool, or open one. Raises ServerHangs at once while the server hangs."""
+        server_waits.server.raise_if_hanging()
+        return super()._connect()
+
+    def _is_closed(self, connection: _Connection) -> bool:
+        """Return whether a connection of the pool is lost; then the others are as old, and are closed, too."""
+        if not super()._is_closed(connection):
+            return False
+        self.close_idle()
+        return True
+
+    def _replace_connection(self) -> None:
+        """Give the thread another connection for its dead one, on which nothing is kept."""
+        dead = self.connection()
+        with self._pool_lock:
+            self._in_use.pop(self.conn_key(dead), None)
+            self._close_raw(dead)
+            self.close_idle()
+            # The rest of the thread's state stays: its transaction begins again on the other connection.
+            self._state.conn = self._connect()
+
+    def _begin_again(self, run: Callable[[], Any]) -> Any:
+        """Run what begins a transaction; once more on another connection if this one is dead, unless it also commits:
+        without a commit nothing can have changed."""
+        try:
+            return run()
+        except peewee.OperationalError as error:
+            if getattr(self._state, "commits", False) or not isinstance(unwrap_driver_error(error), ConnectionDead):
+                raise
+        self._replace_connection()
+        return run()
 
     def _can_reuse(self, connection: _Connection) -> bool:
         """Return whether a connection may go back to the pool: one of an earlier pool has another login."""
@@ -244,15 +295,14 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         if with_first and is_id(workspace_id) and fence is None:
             self._state.opening = (workspace_id, lock_timeout_ms)
             return
-        connection = self.connection()
         try:
-            first = self._bindings[connection.has_settings].first
-            has_mark, acting_role = super().execute_sql(f"begin {mode}; {first}", (workspace_id,)).fetchone()[-2:]
+            has_mark, acting_role = self._begin_again(lambda: self._send_begin(workspace_id, mode))
         except peewee.PeeweeException as error:
             self._roll_back_if_open()
             if isinstance(error, peewee.ProgrammingError | peewee.DataError):
                 raise RoleMismatch(f"PostgreSQL refuses the role {self._role}: {error}") from error
             raise
+        connection = self.connection()
         if connection.has_settings and not has_mark:
             self._roll_back_if_open()
             connection.has_settings = False
@@ -263,6 +313,11 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
             raise RoleMismatch(f"the connection acts as {acting_role}, not as {self._role}")
         if fence is not None:
             self._enter_fence(fence, lock_timeout_ms)
+
+    def _send_begin(self, workspace_id: str, mode: str) -> tuple[bool, str]:
+        first = self._bindings[self.connection().has_settings].first
+        has_mark, acting_role = super().execute_sql(f"begin {mode}; {first}", (workspace_id,)).fetchone()[-2:]
+        return has_mark, acting_role
 
     def _enter_fence(self, fence: fencing.Fence, lock_timeout_ms: int) -> None:
         try:
@@ -301,10 +356,11 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
             self._run_fenced(fence, f"{fencing.LOCK}; commit")
 
     def rollback(self) -> None:
-        """Roll back, unless nothing was sent or the last statement committed."""
+        """Roll back, unless nothing was sent, the last statement committed, or the connection is lost: the error that
+        lost it says more."""
         self._state.prepares = False
         self._leave_fence()
-        if self._take_opening() is None and not self._take_committed():
+        if self._take_opening() is None and not self._take_committed() and not self.connection().closed:
             super().rollback()
 
     def _take_opening(self) -> tuple[str, int] | None:
@@ -321,18 +377,22 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
 
     def _open_with(self, opening: tuple[str, int], sql: str, params: Any) -> Any:
         """Begin and bind a transaction with its first statement, in one message."""
-        connection = self.connection()
-        self._state.prepares = connection.has_settings
         try:
-            return super().execute_sql(self._build_opening(connection, *opening, sql), params)
+            return self._begin_again(lambda: self._send_opening(opening, sql, params))
         except (peewee.ProgrammingError, peewee.DataError) as error:
             self.rollback()
+            connection = self.connection()
             if not connection.has_settings or _LOST_SETTINGS not in str(error):
                 self._check_role()
                 raise
         # The check precedes the statement, which did not run.
         connection.has_settings = False
         return self._open_with(opening, sql, params)
+
+    def _send_opening(self, opening: tuple[str, int], sql: str, params: Any) -> Any:
+        connection = self.connection()
+        self._state.prepares = connection.has_settings
+        return super().execute_sql(self._build_opening(connection, *opening, sql), params)
 
     def _build_opening(self, connection: _Connection, workspace_id: str, lock_timeout_ms: int, sql: str) -> str:
         opening = self._bindings[connection.has_settings].opening.replace(_WORKSPACE, workspace_id)
@@ -367,11 +427,28 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
                     return execute(sql, params)
             try:
                 return self._run_bound(self.connection(), lambda bound_sql: execute(bound_sql, params), sql)
+            except peewee.OperationalError as error:
+                if not isinstance(unwrap_driver_error(error), ConnectionDead):
+                    raise
+                return self._read_again(sql, params, error)
             except (peewee.ProgrammingError, peewee.DataError):
                 self._check_role()
                 raise
         except peewee.InternalError as error:
             _raise_if_read_only(error)
+            raise
+
+    def _read_again(self, sql: str, params: Any, lost: peewee.OperationalError) -> Any:
+        """Run a statement of a dead connection again if it only reads; one that changes something may have done so, and
+        raises the error of the lost connection."""
+        self._replace_connection()
+        prefix = self._bindings[self.connection().has_settings].prefix
+        read_only = prefix.replace(_ISOLATION, f"{_ISOLATION} read only", 1)
+        try:
+            return super().execute_sql(f"{read_only}; {sql}", params)
+        except peewee.InternalError as error:
+            if isinstance(unwrap_driver_error(error), ReadOnlySqlTransaction):
+                raise lost from None
             raise
 
     def execute_calls(self, calls: Sequence[Call], *, commits: bool = False) -> Any:
@@ -380,7 +457,11 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         ends the transaction with the same message, unless it is nested or fenced."""
         if not commits or self.transaction_depth() != 1 or getattr(self._state, "fence", None):
             return self._execute_calls(calls)
-        cursor = self._execute_calls([*calls, ("commit", ())])
+        self._state.commits = True
+        try:
+            cursor = self._execute_calls([*calls, ("commit", ())])
+        finally:
+            self._state.commits = False
         self._state.committed = True
         return cursor
 
@@ -441,11 +522,22 @@ _pool_numbers = itertools.count(1)
 _pool_number = 0
 
 
+#: A host that is gone is noticed within 20 seconds, on idle connections as well. Sockets of one host ignore these.
+_KEEPALIVES = {
+    "keepalives_idle": "10",
+    "keepalives_interval": "3",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
+
+
 def build_connection_parameters(url: str) -> dict[str, Any]:
     """Return psycopg2's parameters to connect to `url`."""
     parameters: dict[str, Any] = dict(parse_dsn(url))
     parameters.setdefault("connect_timeout", "5")
     parameters.setdefault("application_name", "beckon")
+    for name, value in _KEEPALIVES.items():
+        parameters.setdefault(name, value)
     return parameters
 
 
@@ -461,6 +553,9 @@ def open_pool(url: str, role: Role | None, size: int) -> None:
     _parameters.clear()
     _parameters.update(parameters)
     db.act_as(role)
+    if psycopg2.extensions.get_wait_callback() is None:
+        server_waits.set_up()
+    server_waits.server.use(parameters)
     # Peewee keeps parameters of an earlier URL that this one lacks.
     db.connect_params = {}
     db.init(parameters.pop("dbname"), max_connections=size, stale_timeout=300, timeout=10, **parameters)
@@ -474,6 +569,7 @@ def get_pool_number() -> int:
 def open_dedicated_connection() -> Any:
     """Open a connection outside the pool, for session state. The caller closes it, and runs each statement as a
     transaction with `db.execute_bound`."""
+    server_waits.server.raise_if_hanging()
     dedicated: _Connection = psycopg2.connect(**_parameters, connection_factory=_Connection)
     _set_up_session(dedicated, db.settings)
     return dedicated

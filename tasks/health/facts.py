@@ -30,6 +30,9 @@ from tasks.steps.model_settings import resolve_model_settings
 
 Fact = TypeVar("Fact")
 
+#: Seconds that one measurement has for a probe, which is answered within two.
+PROBE_SECONDS = 1.5
+
 
 #: Lifetime of the key by which a measurement tries whether Redis accepts changes.
 HEALTH_KEY_SECONDS = 60
@@ -107,7 +110,7 @@ def read_deployment(settings: Settings) -> Facts:
 
 def read_essential(settings: Settings) -> Facts:
     """Read what decides whether work can be accepted and processed: a few single rows, for probes."""
-    return Facts(measure_all(_list_essential(settings)))
+    return Facts(measure_all(_list_essential(settings), PROBE_SECONDS))
 
 
 def _list_essential(settings: Settings) -> dict[str, Callable[[], Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -65,6 +66,19 @@ class FaultyServers:
         """Stop at once: connections are closed, and nothing that was committed is lost."""
         self._stop("postgres", signal.SIGINT)
 
+    @contextlib.contextmanager
+    def hang_postgres(self) -> Iterator[None]:
+        """Stop every process of PostgreSQL during the block: sockets accept, and nothing is answered."""
+        postmaster = int((self.servers.data / "postgres" / "postmaster.pid").read_text().split()[0])
+        # The postmaster first: it starts no further process.
+        pids = [postmaster, *_stop_children_of(postmaster)]
+        try:
+            yield
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
     def stop_redis(self) -> None:
         self._stop("redis", signal.SIGTERM)
 
@@ -106,13 +120,24 @@ class FaultyServers:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+def _stop_children_of(postmaster: int) -> list[int]:
+    """Stop a process, then its children; return these."""
+    os.kill(postmaster, signal.SIGSTOP)
+    children = [int(pid) for pid in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()]
+    for pid in children:
+        os.kill(pid, signal.SIGSTOP)
+    return children
+
+
 class FaultProxy:
-    """A socket that forwards every byte to another, except during `stall`: then nothing moves in either direction."""
+    """A socket that forwards every byte to another, except during `stall`: then nothing moves in either direction.
+    After `freeze` nothing moves any more on the connections of that moment."""
 
     def __init__(self, path: Path, upstream: Path) -> None:
         self.path, self._upstream = path, upstream
         self._forwarding = threading.Event()
         self._forwarding.set()
+        self._frozen: list[threading.Event] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(64)
@@ -127,8 +152,16 @@ class FaultProxy:
         finally:
             self._forwarding.set()
 
-    def close(self) -> None:
+    def freeze(self) -> None:
+        """Forget the connections of now: both ends keep them open, and new ones work."""
+        before, self._forwarding = self._forwarding, threading.Event()
         self._forwarding.set()
+        before.clear()
+        self._frozen.append(before)
+
+    def close(self) -> None:
+        for event in (self._forwarding, *self._frozen):
+            event.set()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -142,15 +175,17 @@ class FaultProxy:
     def _serve(self, near: socket.socket) -> None:
         with near, socket.socket(socket.AF_UNIX) as far, contextlib.suppress(OSError):
             far.connect(str(self._upstream))
-            back = threading.Thread(target=self._forward, args=(far, near), daemon=True)
+            forwarding = self._forwarding
+            back = threading.Thread(target=self._forward, args=(far, near, forwarding), daemon=True)
             back.start()
-            self._forward(near, far)
+            self._forward(near, far, forwarding)
             back.join()
 
-    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+    @staticmethod
+    def _forward(source: socket.socket, target: socket.socket, forwarding: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                self._forwarding.wait()
+                forwarding.wait()
                 target.sendall(data)
         for end in (source, target):
             with contextlib.suppress(OSError):
