@@ -19,7 +19,7 @@ from dashboard.access import current_settings
 from dashboard.bodies import BODY_LIMIT, LARGE_BODY_LIMIT, compute_max_values, parse_here
 from dashboard.errors import ProblemError
 from dashboard.inbound import mailgun_forms, storage
-from dashboard.parsing import LARGE_BYTES, parse_apart
+from dashboard.parsing import LARGE_BYTES, parse_apart, wait_for_turn
 from models.inbound_event import Token
 from providers import mailgun
 from providers.base import Callback
@@ -59,7 +59,9 @@ def _parse_body(raw: bytes) -> dict[str, Any]:
     """The event in a body. Its signature is in it, so it is parsed first; events have far fewer values than these."""
     max_values, signed_names = compute_max_values(BODY_LIMIT), mailgun.SIGNATURE_FIELDS
     if len(raw) > LARGE_BYTES:
-        body = parse_apart("signed_json", raw, max_values=max_values, signed_names=list(signed_names))
+        options = {"max_values": max_values, "signed_names": list(signed_names)}
+        with wait_for_turn():
+            body = parse_apart("signed_json", raw, is_bounded=False, **options)
     else:
         body = parse_here(parse_signed_json, raw, max_values, signed_names)
     if not isinstance(body, dict):

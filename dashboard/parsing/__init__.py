@@ -1,12 +1,14 @@
 """Parses large bodies, CSV, YAML and definitions in processes of low priority, so that no other request waits.
 
 `rules/parsers.py` has the parsers, `workers/parser.py` is the process. A key has two such requests at once; a person's
-session, and without either the client's network, counts as a key. What takes too long ends only the process that
-parses it.
+session, and without either the client's network, counts as a key. What a provider may have signed waits for its turn
+instead of being refused. What takes too long ends only the process that parses it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import flask
@@ -14,6 +16,7 @@ import structlog
 
 import metrics
 from dashboard.errors import ProblemError
+from dashboard.held_bytes import MAX_WAIT_SECONDS, HeldBytes
 from dashboard.parsing import key_turns
 from dashboard.parsing.pool import ParsersBusy, find_pool
 from dashboard.parsing.process import ParserEnded, RequestTooCostly
@@ -39,6 +42,9 @@ _TOO_MANY = (
 _BUSY = "Too many large requests are in progress. Nothing was changed."
 _ENDED = "The process that parses large requests was stopped. Nothing was changed."
 
+#: Large webhooks of each network that are parsed before their signature is verified, in this process.
+_unverified = HeldBytes(key_turns.MAX_AT_ONCE, MAX_WAIT_SECONDS)
+
 
 def register(app: flask.Flask) -> None:
     """Give back the turn of each request when it ends."""
@@ -63,6 +69,22 @@ def parse_apart(parser: str, raw: bytes, *, is_bounded: bool = True, **options: 
         result = _parse(Request(parser, raw, options, cpu_seconds))
     metrics.parses_total.labels(parser=parser, result="parsed").inc()
     return result
+
+
+@contextmanager
+def wait_for_turn() -> Iterator[None]:
+    """Wait until fewer than two such requests of the client's network are in progress in this process.
+
+    For webhooks whose signature is in the body: they are parsed before it is verified, and what is signed is never
+    refused for its rate. Raises `ProblemError` 503 where no turn came in time.
+    """
+    network = read_client_network()
+    if not _unverified.take(network, 1):
+        raise ProblemError(503, _BUSY, retry_after=_RETRY_AFTER_SECONDS)
+    try:
+        yield
+    finally:
+        _unverified.give_back(network, 1)
 
 
 def _parse(request: Request) -> Any:

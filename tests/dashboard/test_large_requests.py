@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 
 import metrics
 from dashboard import parsing
+from dashboard.held_bytes import HeldBytes
 from dashboard.parsing import key_turns
 from dashboard.parsing.pool import ParserPool, ParsersBusy
 from dashboard.parsing.process import ParserEnded
@@ -159,6 +160,22 @@ def test_a_verified_form_is_never_refused_for_its_rate(app: flask.Flask, parsed:
         flask.request.max_content_length = 100_000
         assert len(flask.request.form["text"]) == 70_000
     assert parsed == ["form"]
+
+
+def test_a_large_event_waits_for_those_of_its_address_and_is_not_429(
+    app: flask.Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def post() -> TestResponse:
+        return client.post("/api/webhooks/mailgun", json={"signature": {}, "event-data": {"text": "x" * 70_000}})
+
+    with two_in_progress(app, "127.0.0.1"):
+        assert post().status_code == 403
+    turns = HeldBytes(1, 0.01)
+    monkeypatch.setattr(parsing, "_unverified", turns)
+    assert turns.take("127.0.0.1", 1)
+    assert (post().status_code, post().headers["Retry-After"]) == (503, "1")
+    turns.give_back("127.0.0.1", 1)
+    assert post().status_code == 403
 
 
 @contextmanager
