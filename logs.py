@@ -62,6 +62,16 @@ class StderrLogger:
     debug = info = warning = error = critical = exception = write
 
 
+#: The loggers whose lines may wait.
+_gathering: list[GatheringLogger] = []
+
+
+def flush() -> None:
+    """Write every line that waits, for a program that ends without its exit handlers."""
+    for logger in _gathering:
+        logger.flush()
+
+
 class GatheringLogger(StderrLogger):
     """Write the lines of a moment in one call, at most `GATHER_SECONDS` after the first: each call wakes the program
     that keeps the log. For lines that come with every request. Those that wait are lost if the process is killed."""
@@ -70,6 +80,7 @@ class GatheringLogger(StderrLogger):
         super().__init__(name)
         self._lines: list[str] = []
         self._is_due = False
+        _gathering.append(self)
         atexit.register(self.flush)
         os.register_at_fork(after_in_child=self._forget)
 

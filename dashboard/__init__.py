@@ -40,11 +40,9 @@ from dashboard.sign_in_failures import SignInFailures
 from ephemeral import connection, sign_ins, workflow_cache
 from ephemeral.heartbeats import Heartbeat
 from models import database
+from models.connection_pools import WEB_POOL
 from settings import Settings, SettingsError
 from tasks.runtime import broker
-
-#: PostgreSQL connections shared by requests. A request holds one only during a query.
-POOL_SIZE = 24
 
 
 class _Application(flask.Flask):
@@ -114,7 +112,7 @@ def connect(app: flask.Flask) -> None:
     """Connect to PostgreSQL and Redis, and start the listeners."""
     config = app.extensions["settings"]
     gevent_support.set_up()
-    database.open_pool(config.database_app_url, "beckon_app", POOL_SIZE)
+    database.open_pool(config.database_app_url, "beckon_app", WEB_POOL)
     connection.open_ephemeral(config, connection.WEB_RESPONSE_TIMEOUT_SECONDS)
     broker.set_up(config, connection.WEB_RESPONSE_TIMEOUT_SECONDS)
     app.extensions["servers_collector"] = ServersCollector(config)

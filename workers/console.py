@@ -25,9 +25,6 @@ from settings import Settings
 if TYPE_CHECKING:
     from models.audit import AuditActor
 
-#: Connections of a command: one for the work, one for the executions it follows.
-CONNECTIONS = 2
-
 
 class CommandError(click.ClickException):
     """The reason why a command failed, in one line; the exit code is 1."""
@@ -46,12 +43,13 @@ def connect() -> Iterator[Settings]:
     from ephemeral import rates
     from ephemeral.connection import ERRORS, open_ephemeral
     from models import database
+    from models.connection_pools import COMMAND_POOL
     from models.errors import Conflict, NotFound
     from tasks.runtime import broker
 
     settings = settings_module.load()
     logs.set_up("command", "ERROR")
-    database.open_pool(settings.database_service_url, "beckon_service", CONNECTIONS)
+    database.open_pool(settings.database_service_url, "beckon_service", COMMAND_POOL)
     open_ephemeral(settings)
     broker.set_up(settings)
     try:

@@ -24,6 +24,7 @@ import settings
 from ephemeral.connection import open_ephemeral
 from models import database, migrations, workspace
 from models.checks import deployment
+from models.connection_pools import DOCTOR_POOL
 from providers.registry import FEATURES, PROVIDERS
 from settings import Settings
 from tasks.health.measurement import Health, measure
@@ -40,8 +41,6 @@ START_REMEDY = "start Beckon with `beckon up`"
 
 
 Status = Literal["ok", "note", "problem"]
-#: Connections for the measurements of Health, which run at once.
-POOL_SIZE = 24
 #: Workspaces that are measured.
 MAX_WORKSPACES = 100
 #: Measured where there is no workspace yet.
@@ -219,7 +218,7 @@ def _is_loopback(host: str) -> bool:
 def _check_health(config: Settings) -> Iterator[Check]:
     """Check the parts of the Health page by its own measurement: all of the first workspace, and of every other one
     what belongs to it alone."""
-    database.open_pool(config.database_service_url, "beckon_service", POOL_SIZE)
+    database.open_pool(config.database_service_url, "beckon_service", DOCTOR_POOL)
     open_ephemeral(config)
     broker.set_up(config)
     try:

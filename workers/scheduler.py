@@ -22,6 +22,7 @@ import traces
 from ephemeral.connection import open_ephemeral
 from ephemeral.heartbeats import Heartbeat
 from models import database, deployment, leadership, periodic_job
+from models.connection_pools import SCHEDULER_POOL
 from models.database import CONNECTION_ERRORS
 from models.fencing import Fence, LeadershipLost, fenced
 from settings import Settings
@@ -50,7 +51,7 @@ def run_scheduler() -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    database.open_pool(settings.database_service_url, "beckon_service", 4)
+    database.open_pool(settings.database_service_url, "beckon_service", SCHEDULER_POOL)
     open_ephemeral(settings)
     broker.set_up(settings)
     heartbeat = Heartbeat("scheduler").start()

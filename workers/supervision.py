@@ -20,6 +20,7 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from models.connection_pools import compute_embedded_limit
 from settings import ROOT, Settings
 from workers import embedded
 from workers.home import StartupError
@@ -47,7 +48,8 @@ class Program:
 
 def build_servers(settings: Settings) -> embedded.Servers:
     """Locate the embedded servers of this home."""
-    return embedded.Servers(data=settings.home, run=settings.run)
+    limit = {"max_connections": str(compute_embedded_limit(settings))}
+    return embedded.Servers(data=settings.home, run=settings.run, postgres_options=limit)
 
 
 def build_environment(settings: Settings) -> dict[str, str]:

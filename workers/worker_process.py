@@ -30,6 +30,7 @@ from ephemeral import workflow_cache
 from ephemeral.connection import open_ephemeral
 from ephemeral.heartbeats import Heartbeat, Pool
 from models import database
+from models.connection_pools import compute_engine_pool, compute_tracking_pool
 from rules.stages import Queue
 from settings import Settings
 from tasks.runtime import broker
@@ -54,10 +55,6 @@ DRAIN_TIMEOUT_SECONDS = 20.0
 #: The time after which a thread that computes lets others run. With Python's 5 ms, 72 threads that render templates
 #: delayed four answers of a socket, about those of a heartbeat, by up to 3.7 s (1.3 on average) instead of 1.2 (0.07).
 SWITCH_SECONDS = 0.001
-#: Connections beyond one for each thread: for the group commit, the leases, the completions and the main thread.
-EXTRA_CONNECTIONS = 4
-#: Threads that may have a connection at once. They need one for a few milliseconds, and wait for it.
-MAX_THREAD_CONNECTIONS = 36
 
 
 def run_worker(queues: Sequence[str] = PROGRAMS["engine"]) -> None:
@@ -71,7 +68,8 @@ def run_worker(queues: Sequence[str] = PROGRAMS["engine"]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     threads = sum(count_threads(settings, queue) for queue in queues if queue not in SHARED_CONSUMERS)
-    connections = min(threads, MAX_THREAD_CONNECTIONS) + EXTRA_CONNECTIONS
+    is_tracking = program == "tracking"
+    connections = compute_tracking_pool(settings) if is_tracking else compute_engine_pool(settings, threads)
     database.open_pool(settings.database_service_url, "beckon_service", connections)
     engine = start(settings)
     running = start_worker(settings, queues)
@@ -83,6 +81,7 @@ def run_worker(queues: Sequence[str] = PROGRAMS["engine"]) -> None:
     stop_worker(engine, running)
     traces.shut_down()
     log.info("worker stopped")
+    logs.flush()
     sys.stdout.flush()
     # Threads in the outside call of a released execution would delay the interpreter's exit.
     os._exit(0)
