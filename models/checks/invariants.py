@@ -4,6 +4,9 @@ Each invariant is one row of `INVARIANTS`: a name, the promise, and SQL that ret
 violation. They hold while everything runs, because related changes commit together; those on time allow
 `GRACE_SECONDS`. Rows that retention may have removed are excluded.
 
+Three are about lateness alone: a backlog or a stopped worker makes work late, no row is wrong, and it ends by itself
+once work goes on. `beckon verify` reports them as late, not as violated.
+
 The queries are written by hand, so that they share no expression with the code that they check. Building them would
 cost nothing beside running them: each reads whole tables, and only `beckon verify` and `beckon doctor` run them.
 """
@@ -34,6 +37,8 @@ class Invariant:
     name: str
     promise: str
     sql: str
+    #: Whether a violation is only late: it ends by itself once work goes on.
+    is_lateness: bool = False
 
 
 def _list_pairs(table: Mapping[str, Iterable[str]]) -> tuple[tuple[str, str], ...]:
@@ -119,7 +124,9 @@ _COUNTERS_ADD_UP = _DIFFERING_COUNTERS.format(expected=EXPECTED_COUNTERS)
 _INTAKE_IS_RECORDED = """
     select i.id, i.workspace_id from tracking_intake i
     where i.failed_at is null and i.received_at < beckon_now() - make_interval(secs => %(grace_seconds)s)
-    union
+"""
+
+_RECORDED_INTAKE_IS_REMOVED = """
     select i.id, i.workspace_id from tracking_intake i join workflow_executions w on w.id = i.id
 """
 
@@ -329,9 +336,17 @@ INVARIANTS = (
     ),
     Invariant("durations_add_up", "The times in the stages add up to the execution's age.", _DURATIONS_ADD_UP),
     Invariant(
-        "leases_are_current", "No execution runs with a lease that expired over a minute ago.", _LEASES_ARE_CURRENT
+        "leases_are_current",
+        "No execution runs with a lease that expired over a minute ago.",
+        _LEASES_ARE_CURRENT,
+        is_lateness=True,
     ),
-    Invariant("due_work_is_claimed", "No execution has been due for over a minute.", _DUE_WORK_IS_CLAIMED),
+    Invariant(
+        "due_work_is_claimed",
+        "No execution has been due for over a minute.",
+        _DUE_WORK_IS_CLAIMED,
+        is_lateness=True,
+    ),
     Invariant(
         "waits_can_end", "Every waiting execution has a time, event, review or pause to wait for.", _WAITS_CAN_END
     ),
@@ -375,8 +390,14 @@ INVARIANTS = (
     Invariant("workspaces_are_separate", "All rows of an execution belong to one workspace.", _WORKSPACES_ARE_SEPARATE),
     Invariant(
         "intake_is_recorded",
-        "No accepted execution of a playbook waits for over a minute to be recorded, or is kept once it is.",
+        "No accepted execution of a playbook waits for over a minute to be recorded.",
         _INTAKE_IS_RECORDED,
+        is_lateness=True,
+    ),
+    Invariant(
+        "recorded_intake_is_removed",
+        "No accepted execution of a playbook is kept once it is recorded.",
+        _RECORDED_INTAKE_IS_REMOVED,
     ),
     Invariant(
         "tracked_executions_are_unique",

@@ -42,11 +42,22 @@ class Finding:
     violations: int
     examples: list[str]
     duration_ms: int
+    is_lateness: bool = False
 
     @property
     def holds(self) -> bool:
         """Whether there is no violation."""
         return self.violations == 0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether work is late, which ends by itself: no row is wrong."""
+        return self.is_lateness and not self.holds
+
+    @property
+    def is_violated(self) -> bool:
+        """Whether rows are wrong."""
+        return not self.holds and not self.is_lateness
 
 
 def verify(workspace_id: str | None = None, only: Collection[str] = ()) -> Iterator[Finding]:
@@ -66,4 +77,6 @@ def _check(invariant: Invariant, workspace_id: str | None) -> Finding:
     parameters = {**PARAMETERS, "workspace": workspace_id, "most": MAX_EXAMPLES}
     (row,) = fetch(ViolationsRow, "".join((_COUNT, invariant.sql, _OF_WORKSPACE)), parameters)
     duration_ms = round((time.perf_counter() - started) * 1000)
-    return Finding(invariant.name, invariant.promise, row["violations"], row["examples"], duration_ms)
+    return Finding(
+        invariant.name, invariant.promise, row["violations"], row["examples"], duration_ms, invariant.is_lateness
+    )

@@ -176,7 +176,10 @@ VIOLATIONS: list[tuple[str, str]] = [
         "intake_is_recorded",
         "insert into tracking_intake values (%(new)s, %(w)s, null, 'x', '{}', beckon_now() - interval '61 seconds')",
     ),
-    ("intake_is_recorded", "insert into tracking_intake select id, %(w)s, null, 'x', '{}' from workflow_executions"),
+    (
+        "recorded_intake_is_removed",
+        "insert into tracking_intake select id, %(w)s, null, 'x', '{}' from workflow_executions",
+    ),
     (
         "tracked_executions_are_unique",
         "insert into workflow_executions (id, workspace_id, workflow_id, execution_id, status) "
@@ -244,6 +247,8 @@ def test_an_expired_lease_that_was_not_requeued_is_reported(accepted_world):
 def test_a_due_execution_that_is_not_claimed_is_reported(accepted_world):
     accepted_world(f"update executions set due_at = {OVERDUE} where id = %(e)s")
     assert list_broken_invariants() == {"due_work_is_claimed"}
+    (finding,) = verification.verify(only=["due_work_is_claimed"])
+    assert (finding.is_late, finding.is_violated) == (True, False)
 
 
 @pytest.mark.parametrize("waiting_for", ["pause", "review", "event"])

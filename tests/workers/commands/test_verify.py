@@ -29,6 +29,19 @@ def test_nothing_is_broken_after_executions_of_every_kind(alice, beckon, alice_j
     assert alice_json("verify")["ok"] is True
 
 
+def test_work_that_is_only_late_is_no_violation(alice, beckon):
+    alice.automation([{"id": "pause", "action": "wait", "with": {"for": "2h"}}])
+    execution = wait_for_status(alice.trigger())
+    execute("update executions set due_at = beckon_now() - interval '5 minutes' where id = %s", (execution["id"],))
+    output = beckon("verify").stdout
+    assert f"late    {'due_work_is_claimed':<22}" in output
+    assert "Work is late" in output
+    report = json.loads(beckon("verify", "--json").stdout)
+    assert report["ok"] is True
+    assert [row["name"] for row in report["invariants"] if row["late"]] == ["due_work_is_claimed"]
+    assert all(row["holds"] for row in report["invariants"])
+
+
 def test_a_violation_is_named_and_the_exit_code_is_1(alice, beckon):
     alice.automation()
     execution = wait_until_finished(alice.trigger())
