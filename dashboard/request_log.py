@@ -1,10 +1,12 @@
 """Counts each request by route template, measures it by group, and writes one log line for it, except for probes and
-for tracked executions."""
+for tracked executions; for a static file at the level debug."""
 
 from __future__ import annotations
 
+import functools
 import re
 import time
+from collections.abc import Iterable
 
 import flask
 import structlog
@@ -25,6 +27,11 @@ _GROUPS = (
     ("/static/", "static"), ("/browser/", "static"), ("/beckon.js", "static"), ("/api/webhooks/", "webhook"),
     ("/api/hooks/", "webhook"), ("/api/", "api"),
 )  # fmt: skip
+#: Longer paths are cut off.
+MAX_PATH_LENGTH = 300
+#: The part of a path that is a secret: of hooks, invitations, password resets and links in messages.
+_SECRET_PART = "<token>"
+_SLASHES = re.compile("/{2,}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -35,8 +42,22 @@ def classify_request(path: str, mimetype: str | None) -> str:
     return next((group for prefix, group in _GROUPS if path.startswith(prefix)), "page")
 
 
+def hide_secrets(path: str, prefixes: Iterable[str]) -> str:
+    """Return a path for the log; what follows a prefix that a secret follows is hidden, whether a route fits or not."""
+    plain = _SLASHES.sub("/", path)
+    prefix = next((prefix for prefix in prefixes if plain.lower().startswith(prefix)), None)
+    return plain[:MAX_PATH_LENGTH] if prefix is None else f"{prefix}***"
+
+
+def _list_secret_prefixes(app: flask.Flask) -> tuple[str, ...]:
+    rules = [rule.rule for rule in app.url_map.iter_rules()]
+    return tuple(sorted({rule.partition(_SECRET_PART)[0] for rule in rules if _SECRET_PART in rule}))
+
+
 def register(app: flask.Flask) -> None:
     """Register the handlers."""
+    # At the first request every route is registered.
+    find_prefixes = functools.cache(lambda: _list_secret_prefixes(app))
 
     @app.before_request
     def begin_request() -> None:
@@ -58,10 +79,10 @@ def register(app: flask.Flask) -> None:
             metrics.http_request_duration_seconds.labels(group=group, code_class=code_class).observe(seconds)
             if route in UNLOGGED_SUCCESSES and response.status_code < 400:
                 return response
-            # The template, not the path: the path of a hook contains its secret.
-            log.info(
-                "request", method=method, route=route, status=response.status_code, ms=round(seconds * 1000, 1),
-                address=read_client_address(),
+            write = log.debug if group == "static" and response.status_code < 400 else log.info
+            write(
+                "request", method=method, path=hide_secrets(flask.request.path, find_prefixes()), route=route,
+                status=response.status_code, ms=round(seconds * 1000, 1), address=read_client_address(),
             )  # fmt: skip
         return response
 

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
 
+import structlog
 from peewee import Value
 
-from models.database import acting_as
+from models.database import acting_as, db
 from models.ids import is_id, new_id
 from models.queries import execute, fetch
 from models.tables import AuditEntry
 from models.tables.workspaces import ActorKind
+
+log = structlog.get_logger(__name__)
+
+#: The ends of actions after which work waits until somebody resumes it.
+_PAUSES = (".paused", ".draining")
 
 
 @dataclass(frozen=True)
@@ -87,8 +93,15 @@ def record(
     object_kind: str,
     object_id: str,
     detail: Mapping[str, Any] | None = None,
+    *,
+    execution_id: str | None = None,
 ) -> None:
-    """Write one entry in the caller's transaction; `action` is a name such as `automation.published`."""
+    """Write one entry in the caller's transaction, and a line of the log once that commits; `action` is a name such as
+    `automation.published`. `execution_id` is for the line, where the object belongs to an execution."""
+    ids = {f"{object_kind}_id": object_id, "workspace_id": workspace_id}
+    if execution_id is not None:
+        ids["execution_id"] = execution_id
+    db.after_commit(lambda: _log(action, actor, ids))
     with acting_as(workspace_id):
         execute(
             AuditEntry.insert(
@@ -97,6 +110,11 @@ def record(
                 detail=dict(detail or {}),
             )
         )  # fmt: skip
+
+
+def _log(action: str, actor: AuditActor, ids: Mapping[str, str]) -> None:
+    write = log.warning if action.endswith(_PAUSES) else log.info
+    write("change recorded", action=action, actor=actor.kind, actor_id=actor.id, **ids)
 
 
 def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from tasks.runtime.broker import notify
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.continuations import run_continuation
 from tasks.runtime.engine import Engine, Stopping, get_engine
+from tasks.runtime.execution_log import log_claim
 from tasks.runtime.outside_calls import leave_uncalled
 from tasks.runtime.provider_threads import ProviderCrowded
 from tasks.runtime.spans import trace_step
@@ -103,6 +104,7 @@ def _claim(engine: Engine, execution_ids: list[str], queue: Queue, rescued: bool
         for row in claim_notified(engine.group_commit, queue, execution_ids, rescued=rescued):
             claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, queue)
             engine.leases.hold(claimed, requested_at)
+            log_claim(claimed)
             rates.count_out(row["workspace_id"], queue)
             if row["status_before"] == "running":
                 metrics.deliveries_rescued_total.labels(kind="lease").inc()

@@ -15,6 +15,7 @@ from tasks.runtime import moves
 from tasks.runtime.broker import notify
 from tasks.runtime.claimed_execution import RELEASED, ClaimedExecution
 from tasks.runtime.engine import Engine
+from tasks.runtime.execution_log import log_record
 from tasks.runtime.outside_calls import undo_call
 from tasks.steps.channels import find_provider
 
@@ -81,4 +82,5 @@ def _record_final(engine: Engine, claimed: ClaimedExecution) -> bool:
     is_recorded = engine.group_commit.record(claimed.take_record())
     if is_recorded:
         claimed.mark_recorded()
+        log_record(claimed)
     return is_recorded

@@ -29,6 +29,7 @@ import settings
 from rules.json_text import load_json
 from workers import embedded, embedded_roles, generated_secrets, home, supervision
 from workers.home import StartupError
+from workers.old_logs import remove_old_logs
 
 #: Seconds that all programs together have until `/readyz` returns 200 with the status `ok`.
 READY_TIMEOUT_SECONDS = 90.0
@@ -179,7 +180,7 @@ class Start:
     def _watch(self) -> None:
         """Wait for a signal; meanwhile restart programs that supervisord gave up on."""
         remote = supervision.Remote(self.config.run)
-        next_check = time.monotonic() + WATCH_INTERVAL_SECONDS
+        next_check = time.monotonic()
         while not self._stop_requested.wait(0.2):
             if self._supervisord is None or self._supervisord.poll() is not None:
                 home.wait_for_orphans(self.config)
@@ -187,6 +188,7 @@ class Start:
             if time.monotonic() >= next_check:
                 next_check = time.monotonic() + WATCH_INTERVAL_SECONDS
                 _revive(remote)
+                remove_old_logs(self.config.home / "logs", time.time())
 
     def _stop(self) -> None:
         if self._supervisord is None or not supervision.stop(self._supervisord):

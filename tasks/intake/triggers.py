@@ -34,7 +34,8 @@ from rules.trigger_requests import TriggerRequest
 from tasks.runtime.claimed_execution import NO_CONTACT
 from tasks.runtime.notifications import notify_rows
 
-log = structlog.get_logger(__name__)
+#: Its lines come with every trigger, and are written together.
+log = structlog.get_logger(__name__, True)
 
 PLAYBOOK_TRIGGERED = "playbooks run in visitors' browsers and cannot be triggered here: open a page that has the script"
 
@@ -157,6 +158,7 @@ class _Batch:
         return results
 
     def notify(self) -> None:
+        self._log_accepted()
         families = {new.id: classify_trigger_type(new.type) for new in self.triggers if not new.test}
         for started in self.executions:
             # Tests are not counted.
@@ -171,6 +173,15 @@ class _Batch:
                 for started in self.executions
             ]
         )
+
+    def _log_accepted(self) -> None:
+        """Write one line for the batch, with the ids of what it accepted."""
+        if not self.triggers:
+            return
+        log.info(
+            "triggers accepted", workspace_id=self.workspace_id, source=self.source,
+            trigger_ids=[new.id for new in self.triggers], execution_ids=[new.id for new in self.executions],
+        )  # fmt: skip
 
     def _record_spans(self) -> None:
         for new in self.triggers:

@@ -129,7 +129,9 @@ def resolve_message(
         if message_row["status"] != "outcome_unknown":
             raise Conflict(f"Only a message of unknown outcome can be resolved; this one is {message_row['status']}.")
         _resolve(message_row, as_, actor)
-        audit.record(workspace_id, actor, f"message.{as_}", "message", message_id)
+        audit.record(
+            workspace_id, actor, f"message.{as_}", "message", message_id, execution_id=message_row["execution_id"]
+        )
 
 
 def _resolve(message_row: StoredMessageRow, as_: str, actor: AuditActor) -> None:
@@ -160,7 +162,9 @@ def look_up_message(workspace_id: str, message_id: str, actor: AuditActor) -> No
             raise Conflict(explain_no_look_up(message_row["provider"]))
         message.request_look_ups([message_id])
         enqueue_after_commit("sending", "look_up_requested_message", [message_id])
-        audit.record(workspace_id, actor, "message.look_up", "message", message_id)
+        audit.record(
+            workspace_id, actor, "message.look_up", "message", message_id, execution_id=message_row["execution_id"]
+        )
 
 
 def explain_no_look_up(provider: str) -> str:

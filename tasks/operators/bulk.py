@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 import metrics
 from models import audit, execution, message, operation
 from models.audit import AuditActor
-from models.database import acting_as
+from models.database import acting_as, db
 from models.execution_filters import ExecutionFilters
 from models.operation import MOVABLE, OperationRow, StartedOperation
 from models.selection import select_many, select_matching
@@ -23,6 +25,8 @@ from providers.registry import SENDERS
 from tasks.operators.actions import explain_no_look_up
 from tasks.operators.version_moves import count_refusals, find_refusals, move_to_current
 from tasks.runtime.notifications import enqueue_after_commit, notify_after_commit
+
+log = structlog.get_logger(__name__)
 
 #: What the metric of operators' actions calls each kind, as it calls the same action on one message.
 METRIC_ACTIONS: dict[OperationKind, str] = {
@@ -123,9 +127,17 @@ def _run_batch(started: StartedOperation) -> OperationRow:
     reasons: dict[str, str] = {}
     moved = _MOVES[started["kind"]](started, batch, reasons)
     row = operation.record_batch(started["id"], batch, moved, reasons)
+    db.after_commit(lambda: _log_batch(started, moved))
     if row["status"] == "finished":
         _record_end(started, row)
     return row
+
+
+def _log_batch(started: StartedOperation, moved: Sequence[str]) -> None:
+    log.info(
+        "operation moved executions", action=started["kind"], operation_id=started["id"],
+        workspace_id=started["workspace_id"], actor=started["actor_kind"], execution_ids=list(moved),
+    )  # fmt: skip
 
 
 def _record_end(started: StartedOperation, row: OperationRow) -> None:

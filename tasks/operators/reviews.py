@@ -26,16 +26,21 @@ def approve(workspace_id: str, message_id: str, actor: AuditActor, body: str | N
         text = None if body is None else _truncate(message_row, body)
         notify_after_commit([_require_reopened(message.approve(message_id, text))])
         is_edited = body is not None and body != message_row["body"]
-        audit.record(workspace_id, actor, "message.approved", "message", message_id, {"edited": is_edited})
+        audit.record(
+            workspace_id, actor, "message.approved", "message", message_id, {"edited": is_edited},
+            execution_id=message_row["execution_id"],
+        )  # fmt: skip
 
 
 @count_action("review")
 def reject(workspace_id: str, message_id: str, actor: AuditActor) -> None:
     """Reject the message; its step is skipped."""
     with acting_as(workspace_id):
-        _require_in_review(message_id)
+        message_row = _require_in_review(message_id)
         notify_after_commit([_require_reopened(message.reject(message_id, f"Rejected by {actor.name}"))])
-        audit.record(workspace_id, actor, "message.rejected", "message", message_id)
+        audit.record(
+            workspace_id, actor, "message.rejected", "message", message_id, execution_id=message_row["execution_id"]
+        )
 
 
 def _truncate(message_row: StoredMessageRow, body: str) -> str:

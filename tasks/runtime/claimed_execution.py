@@ -82,6 +82,8 @@ class ClaimedExecution:
         #: The queue that continues the execution, once it is requeued.
         self.requeued_to: Queue | None = None
         self.changes = Changes()
+        #: The record that was taken last.
+        self.submitted: ExecutionRecord | None = None
         #: The database's time at the zero of this process's monotonic clock.
         self._began: datetime = row["claimed_at"] - timedelta(seconds=row["sent_monotonic"])
         self._facts_at = row["sent_monotonic"]
@@ -176,9 +178,9 @@ class ClaimedExecution:
             self.state["deliveries"] = 1
         if self.state["status"] != "running":
             self.state["deliveries"] = 0
-        record = self.changes.build_record(self.execution_id, self.fence, self.state)
+        self.submitted = self.changes.build_record(self.execution_id, self.fence, self.state)
         self.changes = Changes()
-        return record
+        return self.submitted
 
     def mark_recorded(self) -> None:
         """Note that the record is durable; it has increased the fence."""

@@ -25,6 +25,7 @@ from rules.validation import validate
 from settings import Settings
 from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.completions import Completions
+from tasks.runtime.execution_log import log_record
 from tasks.runtime.executor import Executor
 from tasks.runtime.leases import Leases
 from tasks.runtime.provider_threads import open_pool
@@ -99,6 +100,7 @@ def confirm(claimed: ClaimedExecution, future: CommitFuture) -> None:
     if not future.result():
         raise LeaseLost(claimed.execution_id)
     claimed.mark_recorded()
+    log_record(claimed)
 
 
 def _load_workflow(version_id: str) -> Workflow:

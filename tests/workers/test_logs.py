@@ -12,6 +12,7 @@ import sys
 import pytest
 
 import settings
+from workers.old_logs import KEEP_DAYS, remove_old_logs
 from workers.supervision import CONFIGURATION
 
 
@@ -124,3 +125,21 @@ def test_the_documented_size_of_all_logs_is_that_of_the_configuration():
     base = read_maximum_megabytes(1)
     assert f"{base} MB at most" in text
     assert f"{read_maximum_megabytes(2) - base} MB more" in text
+
+
+def test_rotated_logs_are_removed_by_age_and_current_ones_kept(tmp_path):
+    now = 1_800_000_000.0
+    for name, days in {"engine-0.log": 20, "engine-0.log.1": 13, "engine-0.log.2": 15, "notes.txt": 90}.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (now - days * 86_400,) * 2)
+    assert remove_old_logs(tmp_path, now) == 1
+    assert {file.name for file in tmp_path.iterdir()} == {"engine-0.log", "engine-0.log.1", "notes.txt"}
+    text = (settings.ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    assert f"over {KEEP_DAYS} days ago" in text
+
+
+def test_a_program_that_ends_at_once_writes_its_gathered_lines_first(run_lines):
+    lines = run_lines(
+        "structlog.get_logger('x', True).info('the last line')", "logs.flush()", "import os", "os._exit(0)"
+    )
+    assert [line["event"] for line in lines] == ["the last line"]
