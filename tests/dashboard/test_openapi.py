@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 
-from dashboard.api import list_operations
+from dashboard.api import list_operations, openapi
 
 
 def test_the_document_is_valid_openapi_3_1(client: FlaskClient) -> None:
@@ -55,3 +56,10 @@ def test_the_bounds_of_numbers_are_named_as_json_schema_does(client: FlaskClient
     schemas = client.get("/api/openapi.json").json["components"]["schemas"]
     sample = schemas["TestTrigger"]["properties"]["sample"]["anyOf"][0]
     assert sample == {"type": "integer", "minimum": 1, "maximum": 100}
+
+
+def test_the_document_is_built_once_whoever_asks(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = client.get("/api/openapi.json")
+    monkeypatch.setattr(openapi, "build_document", lambda *_: pytest.fail("built again"))
+    again = client.get("/api/openapi.json")
+    assert (again.data, again.mimetype) == (first.data, "application/json")
