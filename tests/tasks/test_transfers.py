@@ -47,12 +47,15 @@ class Counts:
         self.claims: list[str] = []
         self.records: list[str] = []
         self.notified: list[tuple[str, int]] = []
-        write_claims, write_records = engine.group_commit._write_claims, engine.group_commit._write_records
-        enqueue_all = NotifyingBroker.enqueue_all
+        write_records, enqueue_all = engine.group_commit._write_records, NotifyingBroker.enqueue_all
 
-        def count_claims(claims: list[Any], is_retry: bool) -> Any:
-            self.claims += [execution_id for claim in claims for execution_id in claim.ids]
-            return write_claims(claims, is_retry)
+        def count_claims(write: Callable[[list[Any], bool], list[list[dict[str, Any]]]]) -> Any:
+            def write_and_count(requests: list[Any], is_retry: bool) -> list[list[dict[str, Any]]]:
+                results = write(requests, is_retry)
+                self.claims += [str(row["id"]) for rows in results for row in rows]
+                return results
+
+            return write_and_count
 
         def count_records(records: list[Any], is_retry: bool) -> Any:
             self.records += [record.execution_id for record in records]
@@ -62,7 +65,8 @@ class Counts:
             self.notified.append((queue, len(sent)))
             enqueue_all(broker, queue, sent)
 
-        monkeypatch.setattr(engine.group_commit, "_write_claims", count_claims)
+        for name in ("_write_claims", "_write_turns"):
+            monkeypatch.setattr(engine.group_commit, name, count_claims(getattr(engine.group_commit, name)))
         monkeypatch.setattr(engine.group_commit, "_write_records", count_records)
         monkeypatch.setattr(NotifyingBroker, "enqueue_all", count_notified)
 
