@@ -3,7 +3,8 @@
 A provider that does not answer holds each thread until the call times out. Its workspace's calls may hold half of a
 pool while its last calls timed out, or while every thread of the pool hangs; an execution that would hold more waits
 for some seconds instead. Otherwise nothing is bounded. While every thread hangs, the pool starts more threads, half as
-many as it has, so that what other providers serve goes on before the first call times out.
+many as it has, so that what other providers serve goes on before the first call times out. Half of those are kept from
+a provider that holds the whole pool for all workspaces together, each of which may hold only a few.
 """
 
 from __future__ import annotations
@@ -69,11 +70,14 @@ class PoolCalls:
             return count_lent_threads(self._count_hanging(), self._size)
 
     def _may_hold(self, caller: _Caller, *, timed_out: bool) -> bool:
-        held = self._began.get(caller)
-        if not held:
-            return True
-        is_unreliable = timed_out or count_lent_threads(self._count_hanging(), self._size) > 0
-        return may_hold_thread(len(held), self._size, is_unreliable=is_unreliable)
+        held, lent = len(self._began.get(caller, ())), count_lent_threads(self._count_hanging(), self._size)
+        if lent and self._count_of(caller[1]) >= self._size + lent // 2:
+            return False
+        return not held or may_hold_thread(held, self._size, is_unreliable=timed_out or lent > 0)
+
+    def _count_of(self, provider: str) -> int:
+        """Count the calls of a provider for all workspaces."""
+        return sum(len(calls) for caller, calls in self._began.items() if caller[1] == provider)
 
     def _count_hanging(self) -> int:
         if self._count < self._size:

@@ -82,3 +82,14 @@ def test_a_text_is_sent_while_mailgun_holds_every_thread(hanging_mailgun: Alice,
     hanging = provider_threads._pools["sending"]._began[(hanging_mailgun.workspace_id, "mailgun")]
     assert len(hanging) >= engine.pools["sending"]._thread_count
     eventually(lambda: engine.pools["sending"].size == engine.pools["sending"]._thread_count, timeout=20)
+
+
+def test_a_provider_that_hangs_in_many_workspaces_leaves_threads_to_others(
+    calls: PoolCalls, held: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "_hanging_seconds", 0.0)
+    for number in range(5):
+        held.enter_context(calls.hold_thread((f"workspace {number}", "mailgun"), timed_out=False))
+    # One of the two lent threads stays for what does not hang.
+    assert not calls.may_hold(("another workspace", "mailgun"), timed_out=False)
+    assert calls.may_hold(TELNYX, timed_out=False)
