@@ -121,12 +121,21 @@ _WAKE = """
     from target where e.id = any(array(select id from target)) and e.id = target.id
     returning e.id, e.queue, e.workspace_id
 """
+# Whether nothing else holds an execution, so that it would call its provider.
+_MAY_PROBE = """
+    not e.test
+    and exists (select from automations a where a.id = e.automation_id and a.paused_at is null)
+    and not exists (select from pauses p where p.workspace_id = e.workspace_id
+        and (p.kind, p.name) in (('queue', e.queue), ('provider', e.provider)))
+"""
 _WAKE_PROBES = _WAKE.format(
     target="""
     select w.id from provider_breakers b cross join lateral (
         select e.id from executions e
         where e.workspace_id = b.workspace_id and e.provider = b.provider
-            and e.status = 'waiting' and e.waiting_for = 'provider'
+            and e.status = 'waiting' and e.waiting_for = 'provider' and """
+    + _MAY_PROBE
+    + """
         order by e.id limit 1 for update skip locked
     ) w where b.probe_at <= beckon_now()
 """
@@ -152,7 +161,10 @@ _WAKE_ALL = _WAKE.format(
 
 
 def wake_probes() -> list[DueRow]:
-    """Make the oldest execution due that waits for each open breaker whose probe is due; return them, to notify."""
+    """Make the oldest execution due that waits for each open breaker whose probe is due, and that no pause holds.
+
+    Returns them, to notify.
+    """
     return fetch(DueRow, _WAKE_PROBES)
 
 
@@ -182,6 +194,9 @@ _WAKE_FIRST = _WAKE.format(
     target="""
     select e.id from executions e
     where e.workspace_id = %s and e.provider = %s and e.status = 'waiting' and e.waiting_for = 'provider'
+        and """
+    + _MAY_PROBE
+    + """
     order by e.id limit 1 for update skip locked
 """
 )

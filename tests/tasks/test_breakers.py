@@ -105,6 +105,19 @@ def test_one_message_probes_and_its_answer_continues_all(
     assert wait_until_finished(second)["status"] == "succeeded"
 
 
+def test_an_execution_that_a_pause_holds_probes_nothing(alice: Alice, settings: Settings) -> None:
+    open_breaker(alice)
+    paused = alice.automation(HELLO)
+    (held,) = start_waiting(alice, 1)
+    operator_actions.set_pause("automation", paused, alice.workspace_id, SYSTEM)
+    alice.automation(HELLO, trigger="contact.updated", name="Receipt")
+    probing = str(wait_for_status(alice.trigger("contact.updated"))["id"])
+
+    assert operator_actions.try_provider("mailgun", alice.workspace_id, SYSTEM) == probing
+    assert wait_until_finished(probing)["status"] == "succeeded"
+    assert execution(held)["status"] == "waiting"
+
+
 def test_a_probe_that_times_out_keeps_the_others_waiting(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
