@@ -72,8 +72,8 @@ def test_a_pause_of_generation_counts_the_executions_that_wait_for_a_text(alice:
     waiting = {"status": "waiting", "stage": "eligible", "waiting_for": "pause", "queue": "generation"}
     example_executions.create_execution(alice, automation, **waiting)
     text = read_text(bob.get("/summary").text)
-    assert "Gemini is paused by an operator since now . 1 waiting message continues when it is resumed" in text
-    assert "Queue sending is paused by an operator since now . Waiting messages continue when it is resumed" in text
+    assert "Gemini is paused by an operator , now . 1 waiting message continues when it is resumed" in text
+    assert "Queue sending is paused by an operator , now . Waiting messages continue when it is resumed" in text
 
 
 def test_a_viewer_sees_pauses_and_cannot_end_them(alice: Producer, client: FlaskClient) -> None:
