@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg2
 import pytest
@@ -146,6 +147,25 @@ def test_a_statement_behind_a_pooler_is_not_given_up(database_urls: Any, alices:
         database.open_pool(url, "beckon_service", 2)
         wait_for_lock(database_urls.owner, alices)
         database.db.close_all()
+
+
+@needs_pgbouncer
+def test_a_dead_connection_to_a_pooler_is_replaced(database_urls: Any, alices: str, impatient: None) -> None:
+    with (
+        pooler(database_urls.service, ignore_startup_parameters=False) as url,
+        tempfile.TemporaryDirectory(prefix="beckon-line-") as directory,
+    ):
+        upstream = Path(parse_qs(urlsplit(url).query)["host"][0]) / ".s.PGSQL.6432"
+        proxy = FaultProxy(Path(directory) / ".s.PGSQL.5432", upstream)
+        database.db.close_all()
+        database.open_pool(with_socket(url, Path(directory), 5432), "beckon_service", 2)
+        with connection():
+            fetch_value("select 1")
+            proxy.freeze()
+            with acting_as(alices):
+                assert execute(RENAME, (alices,)) == 1
+        database.db.close_all()
+        proxy.close()
 
 
 def test_a_server_that_hangs_is_refused_at_once_until_it_answers(proxy: FaultProxy, alices: str) -> None:
