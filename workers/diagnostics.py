@@ -32,7 +32,7 @@ from tasks.health.parts import BAD_STATES, Part
 from tasks.runtime import broker
 from tasks.runtime.broker import QUEUES
 from tasks.steps import accounts
-from workers import generated_secrets, startup
+from workers import generated_secrets, outages, startup
 from workers.preflight import MIN_POSTGRES_VERSION, MIN_REDIS_VERSION
 
 #: Seconds that one part has to answer.
@@ -129,13 +129,26 @@ def _format_error(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+_URLS = {"postgresql": "DATABASE_URL", "redis": "REDIS_URL"}
+
+
+def _report_outage(config: Settings, name: str, program: str, error: BaseException) -> Check:
+    """Report a part that does not answer: a program of this copy, or without one a server of its own."""
+    text = _format_error(error)
+    seen = (
+        outages.explain_program(config, program, text)
+        if program
+        else outages.describe_server(outages.classify_error(text), _URLS[name], text)
+    )
+    return Check(name, "problem", seen.detail, seen.remedy)
+
+
 def _check_postgres(config: Settings) -> Check:
-    remedy = START_REMEDY if config.embedded_database else "check DATABASE_URL and the server"
     try:
         with closing(psycopg2.connect(config.database_url, connect_timeout=TIMEOUT_SECONDS)) as connection:
             version = connection.server_version
     except psycopg2.Error as error:
-        return Check("postgresql", "problem", f"does not answer: {_format_error(error)}", remedy)
+        return _report_outage(config, "postgresql", "postgres" if config.embedded_database else "", error)
     detail = f"version {version // 10_000}.{version % 10_000}{', embedded' if config.embedded_database else ''}"
     if version < MIN_POSTGRES_VERSION:
         return Check("postgresql", "problem", detail, "upgrade it to 16 or newer")
@@ -143,13 +156,12 @@ def _check_postgres(config: Settings) -> Check:
 
 
 def _check_redis(config: Settings) -> Check:
-    remedy = START_REMEDY if config.embedded_redis else "check REDIS_URL and the server"
     try:
         with closing(redis.Redis.from_url(config.redis_url, socket_timeout=TIMEOUT_SECONDS,
                                           socket_connect_timeout=TIMEOUT_SECONDS)) as client:  # fmt: skip
             info = dict(client.info("server")) | dict(client.info("memory"))
     except (redis.RedisError, OSError) as error:
-        return Check("redis", "problem", f"does not answer: {_format_error(error)}", remedy)
+        return _report_outage(config, "redis", "redis" if config.embedded_redis else "", error)
     version, policy = str(info["redis_version"]), str(info.get("maxmemory_policy", "noeviction"))
     detail = f"version {version}, {policy}{', embedded' if config.embedded_redis else ''}"
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_REDIS_VERSION:
@@ -266,7 +278,8 @@ def _check_dashboard(config: Settings) -> Check:
     if readiness.status == "ok":
         return Check("dashboard", "ok", f"ready at {config.url}")
     if readiness.status == "unreachable":
-        return Check("dashboard", "problem", f"{config.local_url}/readyz does not answer", START_REMEDY)
+        seen = outages.explain_program(config, "dashboard", f"{config.local_url}/readyz does not answer")
+        return Check("dashboard", "problem", seen.detail, seen.remedy)
     detail = f"{readiness.status} at {config.url}: {'; '.join(readiness.reasons)}"
     return Check("dashboard", "problem", detail, "correct these first; it follows")
 
@@ -278,9 +291,7 @@ def _check_sandbox(config: Settings) -> Check:
         with urllib.request.urlopen(f"{config.sandbox_url}/_sandbox/messages?to=nobody", timeout=TIMEOUT_SECONDS):
             return Check("sandbox", "ok", f"answers at {config.sandbox_url}")
     except (OSError, urllib.error.URLError) as error:
-        return Check(
-            "sandbox", "problem", f"{config.sandbox_url} does not answer: {_format_error(error)}", START_REMEDY
-        )
+        return _report_outage(config, "sandbox", "sandbox", error)
 
 
 def _check_provider(config: Settings, provider: str) -> Check:

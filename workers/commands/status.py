@@ -9,7 +9,7 @@ import click
 
 import settings
 from rules.json_text import dump_json
-from workers import home, startup, supervision
+from workers import home, outages, startup, supervision
 
 
 @click.command()
@@ -19,11 +19,16 @@ def command(as_json: bool) -> None:
     config = home.use_running_port(settings.load())
     pid = home.find_running_pid(config.home)
     readiness = startup.read_readiness(config) if pid is not None else startup.Readiness("unreachable", ())
-    ready = readiness.status == "ok"
     try:
         programs = supervision.Remote(config.run).list_programs() if pid else []
     except supervision.UNREACHABLE:
         programs = []
+    idle = outages.list_idle(config, programs)
+    if idle and readiness.status in ("ok", "degraded"):
+        readiness = startup.Readiness("degraded", (*readiness.reasons, *idle))
+    elif idle:
+        readiness = startup.Readiness(readiness.status, (*readiness.reasons, *idle))
+    ready = readiness.status == "ok"
     if as_json:
         status = {"running": pid is not None, "ready": ready, "status": readiness.status, "pid": pid, "url": config.url,
                   "reasons": list(readiness.reasons)}  # fmt: skip

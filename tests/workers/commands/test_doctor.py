@@ -38,6 +38,7 @@ def test_running_parts_are_ok_and_stopped_parts_have_a_remedy(run_doctor):
         assert checks[name]["status"] == "ok", checks[name]
     for name in ("dashboard", "sandbox"):
         assert (checks[name]["status"], checks[name]["remedy"]) == ("problem", START_REMEDY)
+        assert "no copy runs on" in checks[name]["detail"]
     for name in ("queue:executions", "queue:sending", "leader"):
         assert checks[name]["status"] == "problem"
         assert "`beckon up`" in checks[name]["remedy"]

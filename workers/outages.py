@@ -1,0 +1,107 @@
+"""Says why a part does not answer, since when, and what to do: stopped, hung, refused and absent are four things."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from settings import Settings
+from workers import home, supervision
+from workers.supervision import Program
+
+#: `absent`: no copy runs on this home. `stopped`: nothing listens. `hung`: it listens and does not answer in time.
+#: `refused`: it answers with an error.
+Fault = Literal["absent", "stopped", "hung", "refused"]
+
+_TIMEOUTS = ("timeout", "timed out")
+_NOT_LISTENING = ("connection refused", "no such file", "error 111", "error 2 ")
+#: The states of a program that runs, or is about to: a restart takes a second.
+_AT_WORK = frozenset({"RUNNING", "STARTING"})
+
+
+@dataclass(frozen=True)
+class Outage:
+    """What was seen of a part that does not answer, and the remedy."""
+
+    fault: Fault
+    detail: str
+    remedy: str
+
+
+def classify_error(error: str) -> Fault:
+    """Return the fault that a client's error text tells of."""
+    text = error.lower()
+    if any(word in text for word in _TIMEOUTS):
+        return "hung"
+    return "stopped" if any(word in text for word in _NOT_LISTENING) else "refused"
+
+
+def explain_program(config: Settings, program: str, error: str) -> Outage:
+    """Explain why a program of this copy does not answer, from `error` and from what supervisord says of it."""
+    pid = home.find_running_pid(config.home)
+    seen = _find(config, program) if pid else None
+    return describe_program(classify_error(error), error, seen, pid, config)
+
+
+def _find(config: Settings, name: str) -> Program | None:
+    try:
+        programs = supervision.Remote(config.run).list_programs()
+    except supervision.UNREACHABLE:
+        return None
+    return next((program for program in programs if program.name == name), None)
+
+
+def describe_program(fault: Fault, error: str, program: Program | None, pid: int | None, config: Settings) -> Outage:
+    """Describe the outage of a program; `pid` is that of `beckon up`, and `program` what supervisord says."""
+    if pid is None:
+        return Outage("absent", f"no copy runs on {config.home}: {error}", "start Beckon with `beckon up`")
+    if program is None:
+        remedy = f"see {config.home}/logs/supervisord.log; `beckon down`, then `beckon up`"
+        return Outage("hung", f"`beckon up` runs (process {pid}), but supervisord does not answer: {error}", remedy)
+    if program.state != "RUNNING":
+        remedy = f"see {program.log}; `beckon up` tries to start it again every few seconds"
+        return Outage("stopped", f"{describe_state(program)}: {error}", remedy)
+    if fault == "refused":
+        return Outage(fault, f"{describe_state(program)}, and refuses: {error}", f"see {program.log}")
+    remedy = f"see {program.log}; `kill -CONT {program.pid}` continues a stopped process; one that ends is restarted"
+    return Outage("hung", f"{describe_state(program)}, but does not answer: {error}", remedy)
+
+
+def describe_server(fault: Fault, variable: str, error: str) -> Outage:
+    """Describe the outage of a server that is not the copy's own; `variable` has its URL."""
+    remedy = {
+        "stopped": f"start the server, or correct the address in {variable}",
+        "hung": f"check the server and the network to it: something at {variable}'s address does not answer in time",
+    }.get(fault, f"correct the user, the password or the name in {variable}, or the server's access rules")
+    return Outage(fault, f"{fault}: {error}", remedy)
+
+
+def describe_state(program: Program) -> str:
+    """`engine-0 is running since 14:05:00 UTC`, with what the kernel says of a process that a signal stopped."""
+    state = "stopped by a signal" if is_suspended(program) else program.state.lower()
+    since = f" since {datetime.fromtimestamp(program.since, UTC):%Y-%m-%d %H:%M:%S} UTC" if program.since else ""
+    return f"{program.name} is {state}{since if program.state == 'RUNNING' and not is_suspended(program) else ''}"
+
+
+def is_suspended(program: Program) -> bool:
+    """Whether the program's process is stopped by a signal, so that it does nothing though it runs."""
+    try:
+        return Path(f"/proc/{program.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T"
+    except (OSError, IndexError):
+        return False
+
+
+def list_idle(config: Settings, programs: list[Program]) -> list[str]:
+    """Describe the programs that should run and do nothing: stopped, given up on, or stopped by a signal."""
+    used = {
+        "postgres": config.embedded_database,
+        "redis": config.embedded_redis,
+        "sandbox": config.sandbox != "off",
+    }
+    return [
+        f"{describe_state(program)}: see {program.log}"
+        for program in programs
+        if used.get(program.name, True) and (program.state not in _AT_WORK or is_suspended(program))
+    ]
