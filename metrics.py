@@ -136,6 +136,9 @@ rate_limits_unchecked_total = _counter(
     "rate_limits_unchecked_total",
     "Requests whose rate limit was not checked in Redis; sign-ins are limited without it.",
 )
+redis_unanswered_total = _counter(
+    "redis_unanswered_total", "Calls of Redis without an answer; after the first, none is made until a probe has one."
+)
 
 #: result: parsed, refused (as invalid), too_costly, limited (its key has too many at once), failed (no process was
 #: free, or it was killed).

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from ephemeral.redis_breaker import RedisBreaker, build_pool, probe
+from ephemeral.redis_breaker import RedisBreaker, build_pool, describe_answer, probe
 from settings import Settings
 
 #: Seconds to wait for a connection.
@@ -44,7 +44,7 @@ class BrokerClient(redis.Redis):
             # The client loads the script and asks again.
             raise
         except redis.ResponseError as error:
-            raise RedisRefusedError(str(error)) from error
+            raise RedisRefusedError(describe_answer(error)) from error
 
 
 _breakers: dict[str, RedisBreaker] = {}

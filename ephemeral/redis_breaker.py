@@ -18,6 +18,8 @@ from weakref import WeakSet
 import redis
 import structlog
 
+import metrics
+
 log = structlog.get_logger(__name__)
 
 #: Seconds between two probes of a server that does not answer.
@@ -73,6 +75,7 @@ class RedisBreaker:
             return
         with self._lock:
             self.failures += 1
+            metrics.redis_unanswered_total.inc()
             if self.is_open or began < self._closed_at:
                 return
             self._open_since = datetime.now(UTC)
@@ -155,6 +158,24 @@ class GuardedConnection:
         except (redis.RedisError, OSError) as error:
             self._breaker.report(error, began)
             raise
+
+
+#: The codes of answers that the client leaves out of their errors' texts.
+_CODES: dict[type[Exception], str] = {
+    redis.exceptions.NoPermissionError: "NOPERM",
+    redis.exceptions.OutOfMemoryError: "OOM",
+    redis.exceptions.ReadOnlyError: "READONLY",
+    redis.exceptions.MovedError: "MOVED",
+    redis.exceptions.BusyLoadingError: "LOADING",
+    redis.exceptions.AuthenticationError: "NOAUTH",
+}
+
+
+def describe_answer(error: Exception) -> str:
+    """Return the answer of Redis that this error stands for, with its code, on one line."""
+    text = " ".join(str(error).split())
+    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "")
+    return text if text.startswith(code) else f"{code} {text}"
 
 
 def is_database_missing(error: redis.ResponseError) -> bool:

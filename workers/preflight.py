@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,9 +11,10 @@ from typing import Any
 import psycopg2
 import redis
 
+from ephemeral.redis_breaker import describe_answer
 from models import embedded_roles, migrations
 from settings import Settings
-from workers import generated_secrets
+from workers import generated_secrets, redis_rights
 from workers.home import StartupError
 
 #: Seconds that a server has to answer.
@@ -65,12 +67,14 @@ def _read_redis_info(settings: Settings) -> dict[str, Any]:
                 if not (settings.embedded_redis or loading) or time.monotonic() > deadline:
                     raise _build_startup_error("REDIS_URL", settings.embedded_redis, error) from None
                 time.sleep(0.05)
+            except redis.ResponseError as error:
+                raise StartupError(f"REDIS_URL: Redis refuses INFO: {describe_answer(error)}") from None
             except redis.RedisError as error:
                 raise _build_startup_error("REDIS_URL", settings.embedded_redis, error) from None
 
 
 def check_redis(settings: Settings) -> None:
-    """Check that Redis answers, is new enough and never evicts keys. Raises StartupError."""
+    """Check that Redis answers, is new enough, never evicts keys and does what is asked. Raises StartupError."""
     info = _read_redis_info(settings)
     version = str(info["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_REDIS_VERSION:
@@ -80,6 +84,23 @@ def check_redis(settings: Settings) -> None:
         raise StartupError(
             f"REDIS_URL: Redis would evict messages: its maxmemory-policy is {policy}, set it to noeviction"
         )
+    _check_redis_rights(settings)
+
+
+def _check_redis_rights(settings: Settings) -> None:
+    """Check that Redis does what the programs ask of it. A refusal that may pass by itself is only a line."""
+    try:
+        refusal = redis_rights.find_refusal(settings)
+    except redis.RedisError as error:
+        raise _build_startup_error("REDIS_URL", settings.embedded_redis, error) from None
+    if not refusal:
+        return
+    line = f"REDIS_URL: Redis refuses {refusal}"
+    if redis_rights.is_lasting(refusal):
+        raise StartupError(line)
+    print(
+        f"beckon: {line}; triggers are accepted and wait in PostgreSQL until it does not", file=sys.stderr, flush=True
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import dramatiq
 from ephemeral import heartbeats, rates
 from ephemeral.connection import RedisRefusedError, get_ephemeral
 from ephemeral.heartbeats import Process
-from ephemeral.redis_breaker import ANSWERS
+from ephemeral.redis_breaker import ANSWERS, describe_answer
 from models import leadership, pause, periodic_job, workspace
 from models.database import acting_as
 from models.reports import failure_groups, pending, provider_calls, tracking_intake
@@ -212,7 +212,7 @@ def find_refusal() -> str:
         get_ephemeral().set("health", "1", ex=HEALTH_KEY_SECONDS)
         broker.client.set(f"{broker.namespace}:health", "1", ex=HEALTH_KEY_SECONDS)
     except (*ANSWERS, RedisRefusedError) as error:
-        return str(error)
+        return describe_answer(error)
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 from models import migrations
@@ -161,12 +162,18 @@ def _find_refusal(redis: RedisFacts) -> Problem | None:
         "redis_refuses",
         "redis",
         "critical",
-        f"Redis refuses changes ({redis.refusal.split(' ')[0][:40]})",
+        f"Redis refuses changes{_format_code(redis.refusal)}",
         f"It answers: {redis.refusal[:300]}. Workers get no notifications and record no heartbeats. Triggers are "
         "accepted and wait in PostgreSQL; nothing is lost.",
         "Remove the cause that Redis names: its disk, memory or replicas, or the rights of REDIS_URL's user. Work "
         "continues within seconds after it accepts changes.",
     )
+
+
+def _format_code(answer: str) -> str:
+    """The code that an answer of Redis begins with, in brackets; empty for one without."""
+    code = re.match(r"[A-Z]{3,40}\b", answer)
+    return f" ({code[0]})" if code else ""
 
 
 def _find_policy(redis: RedisFacts) -> Problem | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import sys
@@ -189,10 +190,76 @@ def test_a_dead_connection_to_redis_blocks_no_thread_permanently(
     assert are_alive(workers)
 
 
-def test_a_full_redis_loses_nothing(processes: Programs, servers: FaultyServers, sandbox: RunningSandbox) -> None:
+def test_a_redis_that_hangs_holds_up_no_trigger_and_is_named(
+    processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
+) -> None:
     alice = Alice()
     alice.automation(WRITTEN)
-    servers.client().config_set("maxmemory", "1")
+    workers = processes.start_workers(**LONG_LEASE)
+    dashboard = Site(alice, processes)
+    eventually(lambda: dashboard.read("/readyz").get("status") == "ok", timeout=RECOVERY_SECONDS)
+
+    with servers.hang_redis():
+        assert dashboard.trigger(0) == 202
+        eventually(lambda: "redis does not answer" in processes.read_logs(), timeout=RECOVERY_SECONDS)
+        waited = dashboard.count_unanswered()
+        assert [dashboard.trigger(number) for number in range(1, 60)] == [202] * 59
+        # Those of its heartbeat and its listener at most; not one of the triggers.
+        assert dashboard.count_unanswered() - waited < 5
+
+        def is_named() -> bool:
+            return "Redis does not answer" in dashboard.read("/readyz")["reasons"]
+
+        eventually(is_named, timeout=RECOVERY_SECONDS)
+        readiness = dashboard.read("/readyz")
+        assert readiness == {"status": "degraded", "reasons": ["Redis does not answer"], "database": "ok"}
+        problems = [problem["key"] for problem in dashboard.read("/api/health")["problems"]]
+        assert problems == ["redis_down"]
+
+    eventually(lambda: dashboard.read("/readyz").get("status") == "ok", timeout=RECOVERY_SECONDS)
+    eventually(lambda: count_open(alice) == 0, timeout=RECOVERY_SECONDS)
+    assert all_sent_once(sandbox, 60)
+    assert are_alive(workers)
+
+
+class Site:
+    """A dashboard with one web process, and what a producer asks of it."""
+
+    def __init__(self, alice: Alice, processes: Programs) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        self._key = api_key.issue(alice.workspace_id, "tests").secret
+        processes.start("dashboard", BECKON_PORT=self._url.rpartition(":")[2], BECKON_WEB_WORKERS="1")
+
+    def call(self, method: str, path: str, body: Any = None) -> urllib3.BaseHTTPResponse:
+        headers = {"Authorization": f"Bearer {self._key}", "Connection": "close"}
+        return urllib3.request(method, f"{self._url}{path}", json=body, headers=headers, retries=False, timeout=30)
+
+    def read(self, path: str) -> Any:
+        """The JSON of a 200; nothing before it serves."""
+        try:
+            response = self.call("GET", path)
+        except urllib3.exceptions.HTTPError:
+            return {}
+        assert response.status == 200
+        return response.json()
+
+    def trigger(self, number: int) -> int:
+        contact = {"externalId": f"h{number}", "email": f"h{number}@example.com"}
+        return self.call("POST", "/api/triggers", {"type": "contact.created", "contact": contact}).status
+
+    def count_unanswered(self) -> float:
+        text = self.call("GET", "/metrics").data.decode()
+        return float(re.findall(r"^beckon_redis_unanswered_total (\S+)$", text, re.MULTILINE)[0])
+
+
+@pytest.mark.parametrize("setting", ["maxmemory", pytest.param("min-replicas-to-write", marks=pytest.mark.slow)])
+def test_a_redis_that_refuses_writes_loses_nothing(
+    processes: Programs, servers: FaultyServers, sandbox: RunningSandbox, setting: str
+) -> None:
+    alice = Alice()
+    alice.automation(WRITTEN)
+    servers.client().config_set(setting, "1")
     try:
         workers = processes.start_workers(**LONG_LEASE)
         # Each of the two workers has tried to send its heartbeat, and continued.
@@ -200,7 +267,7 @@ def test_a_full_redis_loses_nothing(processes: Programs, servers: FaultyServers,
         assert len(alice.triggers(build_triggers("full", 20))) == 20
         assert rate_limits.try_take(rate_limits.RateLimit("tests", 1, 60), "anybody") == 0
     finally:
-        servers.client().config_set("maxmemory", "0")
+        servers.client().config_set(setting, "0")
 
     eventually(lambda: count_open(alice) == 0, timeout=RECOVERY_SECONDS)
     assert all_sent_once(sandbox, 20)

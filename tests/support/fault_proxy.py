@@ -82,6 +82,15 @@ class FaultyServers:
     def stop_redis(self) -> None:
         self._stop("redis", signal.SIGTERM)
 
+    @contextlib.contextmanager
+    def hang_redis(self) -> Iterator[None]:
+        """Stop Redis's process for the block: connections stay open, new ones are made, and nothing is answered."""
+        self._running["redis"].send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._running["redis"].send_signal(signal.SIGCONT)
+
     def _stop(self, name: str, number: int) -> None:
         self._running[name].send_signal(number)
         self._running.pop(name).wait(20)

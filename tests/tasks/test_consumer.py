@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import redis
 from dramatiq import Worker
+from dramatiq.errors import ConnectionClosed
 from structlog.testing import capture_logs
 
 import metrics
@@ -103,6 +105,45 @@ def test_a_consumer_with_a_full_prefetch_does_not_listen(
     monkeypatch.setattr(broker.client, "blmove", None)
 
     assert next(consumer) is None
+
+
+def test_messages_whose_fetch_was_not_answered_are_consumed_by_the_next_consumer(broker: NotifyingBroker) -> None:
+    notify("sending", [new_id(), new_id()])
+    assert len(broker.do_fetch("sending", 200)) == 2
+    assert read_queue_depths()["sending"]["unacked"] == 2
+
+    (batch,) = consume_all(broker.consume("sending", prefetch=200, timeout=10))
+
+    assert len(batch.messages) == 2
+    assert read_queue_depths()["sending"] == {"ready": 0, "delayed": 0, "unacked": 2, "dead": 0}
+
+
+def test_a_consumer_that_starts_again_leaves_alone_what_is_being_processed(broker: NotifyingBroker) -> None:
+    notify("sending", [new_id()])
+    (message,) = consume_all(broker.consume("sending", prefetch=200, timeout=10))
+
+    again = broker.consume("sending", prefetch=200, timeout=10)
+    assert consume_all(again) == []
+    again.ack(message)
+
+    assert read_queue_depths()["sending"] == {"ready": 0, "delayed": 0, "unacked": 0, "dead": 0}
+    assert message.options["redis_message_id"] not in broker.in_progress["sending"]
+
+
+def test_an_acknowledgement_that_redis_refuses_is_tried_again(consumer: BatchingConsumer) -> None:
+    notify("sending", [new_id()])
+    (message,) = consume_all(consumer)
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise redis.ResponseError("NOREPLICAS Not enough good replicas to write.")
+
+    with pytest.MonkeyPatch.context() as refusing:
+        refusing.setattr(redis.Redis, "execute_command", refuse)
+        # Dramatiq tries again after an error of a connection, and after no other.
+        with pytest.raises(ConnectionClosed, match="NOREPLICAS"):
+            consumer.ack(message)
+    consumer.ack(message)
+    assert read_queue_depths()["sending"]["unacked"] == 0
 
 
 def test_one_acknowledgement_removes_the_whole_batch(consumer: BatchingConsumer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import psycopg2
 import pytest
 import redis
 
+from ephemeral.connection import get_breaker
+from ephemeral.redis_breaker import build_pool
 from tests.support.waiting import eventually
-from workers import embedded, preflight
+from workers import embedded, preflight, redis_rights
 from workers.home import StartupError
 
 
@@ -166,6 +169,56 @@ def test_an_unreachable_redis_is_one_line(load_config):
     with pytest.raises(StartupError, match="^REDIS_URL: Redis does not answer: ") as refused:
         preflight.check_redis(load_config(REDIS_URL="redis://127.0.0.1:1"))
     assert "\n" not in str(refused.value)
+
+
+@pytest.fixture
+def limited_user(redis_url):
+    """A function that gives a user rights in Redis, and returns REDIS_URL as that user."""
+    name = f"limited-{os.getpid()}"
+    with redis.Redis.from_url(redis_url) as client:
+
+        def give(*rights):
+            client.execute_command("ACL", "SETUSER", name, "reset", "on", ">secret", *rights)
+            separator = "&" if "?" in redis_url else "?"
+            return f"{redis_url}{separator}username={name}&password=secret"
+
+        yield give
+        client.execute_command("ACL", "DELUSER", name)
+
+
+@pytest.mark.parametrize(
+    ("rights", "refused"),
+    [
+        (["+@all", "~dramatiq:*", "&*"], "SET of healthcheck: NOPERM "),
+        (["+@all", "~*", "-eval"], "EVAL of dramatiq:check.list: NOPERM "),
+        (["+@all", "~*", "resetchannels"], "PUBLISH of beckon:workflows: NOPERM "),
+        (["+@all", "~*", "&*", "-info"], "INFO: NOPERM "),
+    ],
+)
+def test_missing_rights_in_redis_are_one_line(load_config, limited_user, rights, refused):
+    with pytest.raises(StartupError, match=f"^REDIS_URL: Redis refuses {refused}") as error:
+        preflight.check_redis(load_config(REDIS_URL=limited_user(*rights)))
+    assert "\n" not in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def test_a_redis_that_refuses_writes_for_now_is_a_line_and_no_failure(load_config, redis_url, monkeypatch, capsys):
+    refusal = "SET of dramatiq:check: NOREPLICAS Not enough good replicas to write."
+    monkeypatch.setattr(redis_rights, "find_refusal", lambda _: refusal)
+    preflight.check_redis(load_config(REDIS_URL=redis_url))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("beckon: REDIS_URL: Redis refuses SET of dramatiq:check: NOREPLICAS")
+
+
+def test_a_redis_without_the_right_to_select_keeps_everything_in_one_database(load_config, limited_user):
+    config = load_config(REDIS_URL=limited_user("+@all", "~*", "&*", "-select"))
+    if "db=0" not in config.redis_url:
+        # Such a user reaches the first database only.
+        config = config.replace(redis_url=re.sub(r"db=\d+", "db=0", config.redis_url))
+    preflight.check_redis(config)
+    pool = build_pool(config.ephemeral_url, get_breaker(config))
+    assert (pool.connection_kwargs["db"], pool.get_connection().db) == (1, 0)
+    pool.disconnect()
 
 
 def test_an_unreachable_postgres_is_one_line_without_its_password(load_config):
