@@ -42,13 +42,15 @@ def connect() -> Iterator[Settings]:
     """
     from ephemeral import rates
     from ephemeral.connection import ERRORS, open_ephemeral
-    from models import database
+    from models import database, server_waits
     from models.connection_pools import COMMAND_POOL
     from models.errors import Conflict, NotFound
     from tasks.runtime import broker
 
     settings = settings_module.load()
     logs.set_up("command", "ERROR")
+    # Somebody waits for the command.
+    server_waits.set_up(patience=server_waits.BRIEF)
     database.open_pool(settings.database_service_url, "beckon_service", COMMAND_POOL)
     open_ephemeral(settings)
     broker.set_up(settings)
