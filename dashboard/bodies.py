@@ -44,8 +44,7 @@ def read_bytes(limit: int) -> bytes:
     """The raw body. Raises `ProblemError` 413 where it is longer than `limit` bytes, whatever Content-Length says."""
     # A body without a length is silently cut at the limit; one extra byte shows that it was longer.
     flask.request.max_content_length = limit + 1
-    if "caller" not in flask.g:
-        hold_body(limit)
+    hold_body(limit)
     raw = flask.request.get_data()
     if len(raw) > limit:
         raise ProblemError(413, f"The body is too large. The limit of this path is {limit:,} bytes.")

@@ -1,8 +1,8 @@
-"""Bounds the bytes of bodies that one address has in memory before a caller is known.
+"""Bounds the bytes of bodies that one key has in memory, or one address before a caller is known.
 
 A webhook's body may have 5 MiB, and its signature can only be verified once it is read. A body that would exceed its
 address's bound waits, unread, until an earlier one of that address is answered, so a provider's body is never refused
-for the number of those beside it. Each web process counts for itself.
+for the number of those beside it. A known caller's small bodies do not count. Each web process counts for itself.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import flask
 from dashboard.errors import RETRY_AFTER_SECONDS, ProblemError
 from dashboard.proxies import read_client_network
 
-#: Bytes of an address at once: six of the largest webhooks.
+#: Bytes of an address or a key at once: six of the largest webhooks.
 MAX_BYTES = 32 * 1024 * 1024
+#: A known caller's bodies up to this size are not counted.
+SMALL_BYTES = 64 * 1024
 #: Seconds that a body waits for its turn.
 MAX_WAIT_SECONDS = 10.0
 
@@ -94,14 +96,16 @@ def register(app: flask.Flask) -> None:
 def hold_body(limit: int) -> None:
     """Hold the bytes of the current request's body, of which at most `limit` are read, until the request ends.
 
-    Raises `ProblemError` 503 where the address has too much in progress for too long.
+    Raises `ProblemError` 503 where the key or address has too much in progress for too long.
     """
     if "held_body" in flask.g:
         return
     length = flask.request.content_length
     size = limit if length is None else min(length, limit)
-    subject = read_client_network()
+    if "caller" in flask.g and size <= SMALL_BYTES:
+        return
+    subject = flask.g.credential.hex() if "caller" in flask.g else read_client_network()
     if not flask.current_app.extensions["held_bytes"].take(subject, size):
-        detail = "Too many large requests of this address are in progress. Nothing was read of this one."
+        detail = "Too many large requests of this key or address are in progress. Nothing was read of this one."
         raise ProblemError(503, detail, retry_after=RETRY_AFTER_SECONDS)
     flask.g.held_body = (subject, size)

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from dashboard.held_bytes import HeldBytes, hold_body
 from dashboard.inbound import meta, storage
 from ephemeral.rate_limits import RateLimit
+from models import api_key
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_inbound import build_delivered_event
 from tests.support.waiting import eventually
@@ -97,8 +98,23 @@ def test_a_webhook_beyond_the_bound_is_503_and_not_read(
     assert client.post(META, data=b"x" * 50, environ_base={"REMOTE_ADDR": "192.0.2.9"}).status_code == 403
 
 
-def test_a_caller_with_a_key_is_not_bounded(alice: Producer, crowded: HeldBytes) -> None:
+def test_a_caller_with_a_key_is_not_bounded_by_its_address(alice: Producer, crowded: HeldBytes) -> None:
     assert alice.post("/api/triggers", {"type": "a", "payload": {"text": "x" * 500}}).status_code == 202
+    assert alice.post("/api/triggers", {"type": "a", "payload": {"text": "x" * 70_000}}).status_code == 202
+
+
+def test_large_bodies_of_a_key_are_bounded_and_others_go_on(
+    alice: Producer, charlie: Producer, crowded: HeldBytes
+) -> None:
+    key = api_key.digest(alice.secret).hex()
+    assert crowded.take(key, 100)
+    large = {"triggers": [{"type": "a", "payload": {"text": "x" * 70_000}}]}
+    refused = alice.post("/api/triggers/batch", large)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    assert alice.post("/api/triggers", {"type": "a", "payload": {}}).status_code == 202
+    assert charlie.post("/api/triggers/batch", large).status_code == 202
+    crowded.give_back(key, 100)
+    assert alice.post("/api/triggers/batch", large).status_code == 202
 
 
 @pytest.mark.parametrize(
