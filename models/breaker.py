@@ -43,8 +43,13 @@ class _LockedRow(TypedDict):
     read_at: datetime
 
 
-def record_result(workspace_id: str, provider: str, result: CallResult, execution_id: str) -> BreakerChange:
-    """Apply the result of an execution's call in this transaction; return what it changed."""
+def record_result(
+    workspace_id: str, provider: str, result: CallResult, execution_id: str, *, began_open: bool
+) -> BreakerChange:
+    """Apply the result of an execution's call in this transaction; return what it changed.
+
+    `began_open` says that the breaker was open when the call was let through.
+    """
     row = _lock(workspace_id, provider)
     if row is None and result == "timed_out":
         if _insert(workspace_id, provider):
@@ -54,7 +59,7 @@ def record_result(workspace_id: str, provider: str, result: CallResult, executio
     if row is None:
         return BreakerChange(CLOSED, CLOSED)
     before = _build(row)
-    after = apply_result(before, result, execution_id, row["read_at"])
+    after = apply_result(before, result, execution_id, row["read_at"], began_open=began_open)
     _store(workspace_id, provider, after)
     return BreakerChange(before, after)
 

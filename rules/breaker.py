@@ -53,8 +53,15 @@ class Breaker:
 CLOSED = Breaker()
 
 
-def apply_result(breaker: Breaker, result: CallResult, execution_id: str, now: datetime) -> Breaker:
-    """Return the breaker after a call of an execution."""
+def apply_result(
+    breaker: Breaker, result: CallResult, execution_id: str, now: datetime, *, began_open: bool = False
+) -> Breaker:
+    """Return the breaker after a call of an execution; `began_open` says that the call was let through an open one.
+
+    Such a call is a probe, which may answer after another one has replaced it.
+    """
+    if breaker.is_open and began_open and result == "answered":
+        return CLOSED
     if breaker.is_open:
         return _apply_probe(breaker, result, now) if breaker.probed_by == execution_id else breaker
     if result == "answered":

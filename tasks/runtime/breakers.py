@@ -83,12 +83,15 @@ def _take_probe(claimed: ClaimedExecution, row: BreakerRow) -> bool:
 
 def record_call_result(claimed: ClaimedExecution, provider: str, error: ExecutionError | None) -> None:
     """Tell the breaker of the provider what a call did. An answer matters only after a time-out."""
-    result = classify_result(error)
-    if claimed.test or (result != "timed_out" and _find(claimed, provider) is None):
+    result, row = classify_result(error), _find(claimed, provider)
+    if claimed.test or (result != "timed_out" and row is None):
         return
+    began_open = row is not None and row["opened_at"] is not None
     try:
         with transaction():
-            change = breaker.record_result(claimed.row["workspace_id"], provider, result, claimed.execution_id)
+            change = breaker.record_result(
+                claimed.row["workspace_id"], provider, result, claimed.execution_id, began_open=began_open
+            )
     except CONNECTION_ERRORS as unreachable:
         log.warning("postgres is unreachable, breaker not changed", provider=provider, error=str(unreachable).strip())
         return

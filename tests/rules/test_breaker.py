@@ -59,6 +59,13 @@ def test_an_answered_probe_closes_the_breaker() -> None:
     assert apply(PROBED, "answered", by="probe") == CLOSED
 
 
+def test_an_answer_that_took_longer_than_a_probe_may_closes_the_breaker() -> None:
+    second = begin_probe(PROBED, "second", NOW + timedelta(seconds=121))
+    assert second is not None
+    assert apply_result(second, "answered", "probe", NOW, began_open=True) == CLOSED
+    assert apply_result(second, "timed_out", "probe", NOW, began_open=True) == second
+
+
 @pytest.mark.parametrize("result", ["timed_out", "unreachable"])
 def test_a_probe_without_an_answer_opens_it_for_thirty_seconds_again(result: CallResult) -> None:
     again = apply(PROBED, result, by="probe")

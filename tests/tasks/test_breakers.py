@@ -177,3 +177,21 @@ def test_a_test_neither_waits_for_a_breaker_nor_counts(alice: Alice, sandbox: Ru
     alice.automation(HELLO)
     assert wait_until_finished(alice.trigger(test=True))["error_class"] == "unknown_outcome"
     assert fetch_breaker() == {"timeouts": 5, "open": True, "waits": True}
+
+
+def test_a_probe_that_another_one_replaced_continues_all_with_its_answer(
+    alice: Alice, sandbox: RunningSandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailgun.Mailgun, "read_seconds", 10.0)
+    open_breaker(alice)
+    alice.automation(HELLO)
+    (first,) = start_waiting(alice, 1)
+    sandbox.add_fault(provider="mailgun", fault="slow", times=1, seconds=1.0)
+    make_probe_due()
+    periodic_jobs.wake_after_timeouts(settings)
+    eventually(lambda: execution(first)["stage"] == "sending")
+
+    execute("update provider_breakers set probed_by = uuidv7(), probe_at = beckon_now() + interval '90 seconds'")
+
+    assert wait_until_finished(first)["status"] == "succeeded"
+    eventually(lambda: fetch_breaker() is None)
