@@ -53,7 +53,7 @@ def handle_failure(
     if error.suppress_channel and step is not None:
         _suppress(claimed, step)
     if step is not None and isinstance(error, RateLimited) and _counts_no_attempt(claimed, error):
-        _wait_for_rate_limit(claimed, step, error.retry_after or 0)
+        _wait_for_rate_limit(claimed, step, error)
         return
     if step is not None and isinstance(error, ConfigurationError) and not _is_configuration_overdue(claimed):
         _pause_for_configuration(settings, claimed, step, error, provider)
@@ -107,8 +107,9 @@ def _counts_no_attempt(claimed: ClaimedExecution, error: RateLimited) -> bool:
     return bool(error.retry_after) and (since is None or claimed.now() - since <= RATE_LIMIT_TIMEOUT)
 
 
-def _wait_for_rate_limit(claimed: ClaimedExecution, step: Step, seconds: float) -> None:
-    undo_call(claimed, step)
+def _wait_for_rate_limit(claimed: ClaimedExecution, step: Step, error: RateLimited) -> None:
+    undo_call(claimed, step, error_class=error.error_class, error_message=error.message)
+    seconds = error.retry_after or 0
     if claimed.state["rate_limited_since"] is None:
         claimed.state["rate_limited_since"] = claimed.now()
     moves.wait(claimed, "rate_limit", claimed.now() + timedelta(seconds=seconds * (1 + 0.1 * random.random())))

@@ -58,7 +58,7 @@ def undo_intent(claimed: ClaimedExecution) -> bool:
     step = claimed.step
     if step is None or step.queue is None:
         return False
-    undo_call(claimed, step, sending_at=None)
+    undo_call(claimed, step, sending_at=claimed.refused_at)
     moves.requeue(claimed, step.queue)
     return True
 

@@ -69,6 +69,8 @@ class ClaimedExecution:
         #: The step in progress, and the id of its span if traces are on.
         self.step: Step | None = None
         self.step_span_id = 0
+        #: When the message in progress was last refused, before the current call.
+        self.refused_at: datetime | None = None
         #: The settings overridden by the workspace's model settings, once a text is generated.
         self.settings: Settings | None = None
         #: Messages that a provider accepted and that are not recorded yet: our id to the provider's id.

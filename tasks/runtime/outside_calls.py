@@ -60,7 +60,7 @@ def _is_trial(claimed: ClaimedExecution, provider: str) -> bool:
 
 def leave_uncalled(claimed: ClaimedExecution, step: Step, provider: str) -> None:
     """Take a recorded intent back whose provider gets no further thread now, and wait for some seconds."""
-    undo_call(claimed, step, sending_at=None)
+    undo_call(claimed, step, sending_at=claimed.refused_at)
     rest_briefly(claimed, provider)
 
 
@@ -68,7 +68,7 @@ def undo_call(claimed: ClaimedExecution, step: Step, **message_fields: Unpack[Me
     """Return to the stage before the step's outside call, which is made again from there; no attempt is used up.
 
     The step's message is pending again, with other changes by `message_fields`. The message of a refused call keeps
-    its `sending_at`; for a call that was not made, the caller sets it to None.
+    its `sending_at`; for a call that was not made, the caller sets it to that of the one before.
     """
     step_rows.undo_attempt(claimed, step)
     if step.id in claimed.messages:

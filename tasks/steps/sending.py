@@ -66,6 +66,7 @@ def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[
     if is_to_contact(step) and claimed.stage != "sending":
         moves.enter(claimed, "ready_to_send")
         moves.enter(claimed, "sending")
+    claimed.refused_at = message.get("sending_at")
     message_rows.update(claimed, step, status="sending", sending_at=claimed.now(), sandbox=account.sandbox)
     if sender is not None:
         message_rows.update(claimed, step, sender=sender.external_id)
