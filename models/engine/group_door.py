@@ -1,9 +1,9 @@
 """A door of the web process: concurrent requests share one write, and each returns once its own entry is durable.
 
 The first request to arrive writes at once, so that a single one never waits. Those that arrive meanwhile wait, and the
-first of them writes for all, after a moment in which half as many as in the last write may arrive: a commit costs more
-than an entry of it, and the other half is prepared meanwhile. No thread of its own is needed: the primitives are those
-of `threading`, which work with threads and, where gevent has patched them, with greenlets.
+first of them writes for all, after a moment in which those of the last write may come again: a commit costs more than
+an entry of it. No thread of its own is needed: the primitives are those of `threading`, which work with threads and,
+where gevent has patched them, with greenlets.
 
 One entry that the database rejects fails alone: a rejected batch is halved until its entries are apart. What is waiting
 is bounded in bytes, and in time.
@@ -21,7 +21,7 @@ import peewee
 
 from models.database import CONNECTION_ERRORS
 
-#: Seconds that a write waits for half as many entries as the last one had.
+#: Seconds that a write waits for as many entries as the last one had and left behind it.
 COMPANY_SECONDS = 0.002
 
 Item = TypeVar("Item")
@@ -121,7 +121,7 @@ class GroupDoor(Generic[Item, Result]):
                 entry.error = entry.error or error
             raise
         finally:
-            self._pass_on()
+            self._pass_on(len(batch))
             for entry in batch:
                 entry.turn.set()
         self._after_write()
@@ -143,7 +143,6 @@ class GroupDoor(Generic[Item, Result]):
                 size += entry.size
                 batch.append(entry)
             self._waiting_bytes -= size
-            self._company_size = (len(batch) + 1) // 2
         return batch
 
     def _settle(self, batch: Sequence[_Entry[Item, Result]]) -> None:
@@ -162,9 +161,11 @@ class GroupDoor(Generic[Item, Result]):
         for entry, result in zip(batch, results, strict=True):
             entry.result = result
 
-    def _pass_on(self) -> None:
+    def _pass_on(self, written: int) -> None:
         """Have the first waiting thread write next."""
         with self._lock:
+            # Clients that send one request after the other come again, and would else stay apart in two groups.
+            self._company_size = written + len(self._waiting)
             self._is_writing = bool(self._waiting)
             if self._waiting:
                 self._waiting[0].writes = True
