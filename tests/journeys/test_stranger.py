@@ -114,7 +114,8 @@ def test_a_killed_worker_restarts_and_its_work_is_done_once(stranger: Stranger) 
     eventually(lambda: stranger.execution(execution_id)["stage"] == "generating", timeout=30)
     programs = {program["name"]: program for program in stranger.app.status()["programs"]}  # type: ignore[attr-defined]
 
-    os.kill(next(program["pid"] for name, program in programs.items() if "generation" in name), signal.SIGKILL)
+    for pid in [program["pid"] for name, program in programs.items() if "engine" in name]:
+        os.kill(pid, signal.SIGKILL)
 
     stranger.wait_for_success(execution_id)
     assert len(stranger.list_messages("kill@example.com")) == 1
