@@ -14,7 +14,9 @@ from models.audit import SYSTEM
 from models.queries import execute, fetch_value
 from sandbox.server import RunningSandbox
 from settings import Settings
+from tasks.health.facts import read_processes
 from tasks.operators import test_runs
+from tasks.runtime.broker import EXECUTION_QUEUES
 from tasks.test_run_sweep import SILENCE_SECONDS
 from tests.support.factories import Alice
 from tests.support.programs import LONG_LEASE, Programs
@@ -78,6 +80,11 @@ def wait_for_end(alice: Alice, run_id: str, timeout: float = 60.0) -> Any:
     return eventually(lambda: (run := read(alice, run_id))["status"] != "running" and run, timeout=timeout)
 
 
+def is_every_queue_served() -> bool:
+    """Whether the first heartbeats are there, which a run looks for."""
+    return {queue for process in read_processes().live for queue in process.queues} >= set(EXECUTION_QUEUES)
+
+
 def count_left() -> dict[str, int]:
     counts = {table: int(fetch_value(f"select count(*) from {table}")) for table in TABLES}
     return {table: count for table, count in counts.items() if count}
@@ -88,7 +95,7 @@ def test_a_test_run_passes_and_makes_no_connection_to_any_provider(
 ) -> None:
     alice = Alice(demo=False)
     programs.start_workers(**LONG_LEASE, **configure_everything(provider.url))
-    eventually(programs.are_ready, timeout=60)
+    eventually(lambda: programs.are_ready() and is_every_queue_served(), timeout=60)
     run_id = test_runs.start(settings, alice.workspace_id, SYSTEM)
     test_runs.enqueue(run_id)
 
@@ -107,7 +114,7 @@ def test_runs_of_several_workspaces_wait_for_a_place_and_all_pass(
 ) -> None:
     owners = [Alice(demo=False, name=name) for name in ("alice", "bea", "carla", "dora")]
     programs.start_workers(**LONG_LEASE)
-    eventually(programs.are_ready, timeout=60)
+    eventually(lambda: programs.are_ready() and is_every_queue_served(), timeout=60)
     runs = [(owner, test_runs.start(settings, owner.workspace_id, SYSTEM)) for owner in owners]
     for _, run_id in runs:
         test_runs.enqueue(run_id)
@@ -123,7 +130,7 @@ def test_a_killed_run_is_marked_failed_and_removed_by_the_sweep(
     # The text takes longer than the run's process lives.
     sandbox.add_fault(provider="gemini", fault="slow", times=1, seconds=60)
     running = programs.start_workers(**LONG_LEASE)
-    eventually(programs.are_ready, timeout=60)
+    eventually(lambda: programs.are_ready() and is_every_queue_served(), timeout=60)
     run_id = test_runs.start(settings, alice.workspace_id, SYSTEM)
     test_runs.enqueue(run_id)
     eventually(lambda: sandbox.list_messages(provider="gemini"), timeout=60)

@@ -52,7 +52,8 @@ class Programs:
     def are_ready(self) -> bool:
         """Whether every process has logged that it started, and handles signals."""
         logs = [path.read_text() for path in self._logs.iterdir()]
-        return all("worker started" in log or "leading" in log for log in logs)
+        # A fork makes its log when it begins.
+        return len(logs) == len(self._running) and all("worker started" in log or "leading" in log for log in logs)
 
     def read_logs(self) -> str:
         """The end of all logs, for a failing test."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import gevent
@@ -20,6 +21,12 @@ from workers.request_socket import (
     RequestSocket,
     compute_wait,
 )
+
+
+def set_clocks(monkeypatch: pytest.MonkeyPatch, **clocks: Callable[[], float]) -> None:
+    """Replace clocks of the module alone: other threads go on with their own."""
+    own = {"monotonic": time.monotonic, "thread_time": time.thread_time}
+    monkeypatch.setattr(request_socket, "time", SimpleNamespace(**{**own, **clocks}))
 
 
 @pytest.fixture
@@ -66,7 +73,9 @@ def test_bytes_that_arrive_after_the_deadline_of_the_body_are_too_late(
 ) -> None:
     client, reading = pair
     clock = iter((100.0, 110.0, 100.0 + FREE_SECONDS + 1))
-    monkeypatch.setattr(request_socket.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(
+        request_socket, "time", SimpleNamespace(monotonic=lambda: next(clock), thread_time=time.thread_time)
+    )
     client.sendall(b"{}")
     assert reading.recv(1) + reading.recv(1) == b"{}"
     client.sendall(b"\n")
@@ -79,7 +88,9 @@ def test_the_next_request_has_a_deadline_of_its_own(
 ) -> None:
     client, reading = pair
     clock = iter((100.0, 500.0))
-    monkeypatch.setattr(request_socket.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(
+        request_socket, "time", SimpleNamespace(monotonic=lambda: next(clock), thread_time=time.thread_time)
+    )
     client.sendall(b"{}GET /")
     assert reading.recv(2) == b"{}"
     reading.end_request()
@@ -128,7 +139,9 @@ def test_others_have_their_turn_while_few_bytes_are_much_work(monkeypatch: pytes
     pauses: list[float] = []
     monkeypatch.setattr(request_socket.gevent, "sleep", pauses.append)
     worked = iter([0.0, *(number * 0.003 for number in range(1, 20))])
-    monkeypatch.setattr(request_socket.time, "thread_time", lambda: next(worked))
+    monkeypatch.setattr(
+        request_socket, "time", SimpleNamespace(monotonic=time.monotonic, thread_time=lambda: next(worked))
+    )
     reading = RequestSocket(SimpleNamespace(recv=lambda size: b"1\r\na\r\n" * (size // 6)))
     reading.begin_request()
     for _ in range(8):
