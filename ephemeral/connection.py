@@ -2,8 +2,7 @@
 
 They use two databases of one server, because dramatiq scans all keys of its own database during maintenance; a server
 with one database gets both. Both clients connect with short timeouts, and share a breaker: without Redis, callers
-continue without it and only lose speed. An answer that
-refuses what Redis is asked is an error like any other.
+continue without it and only lose speed. An answer that refuses what Redis is asked is an error like any other.
 """
 
 from __future__ import annotations
