@@ -291,9 +291,10 @@ def test_a_postgresql_that_hangs_is_answered_for_in_time(copy: WatchedApp) -> No
 
 @pytest.mark.slow
 def test_a_queue_grows(copy: WatchedApp) -> None:
-    copy.sandbox("POST", "/_sandbox/faults", {"provider": "mailgun", "fault": "slow", "times": 500, "seconds": 8})
-    copy.trigger(60)
-    # The two threads are busy; the others have waited for more than two minutes, as far as the clock of the row goes.
+    # Not so slow that the provider counts as hanging: then its executions would not wait as pending.
+    copy.sandbox("POST", "/_sandbox/faults", {"provider": "mailgun", "fault": "slow", "times": 5_000, "seconds": 0.25})
+    copy.trigger(900)
+    # The threads are busy; the others have waited for more than two minutes, as far as the clock of the row goes.
     copy.run_sql("update executions set due_at = due_at - interval '200 seconds' where status = 'pending'")
     expect_fault(
         copy, "growing:sending", "warning",

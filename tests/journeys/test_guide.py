@@ -170,7 +170,9 @@ def test_troubleshooting_of_automations_that_are_not_processed(guide: Guide) -> 
 @pytest.mark.slow
 def test_troubleshooting_of_failed_automations(guide: Guide) -> None:
     page = guide.page
-    guide.call("POST", "/_sandbox/faults", {"provider": "mailgun", "fault": "http_429", "times": 50}, "sandboxUrl")
+    # A rate limit that says when to call again would only wait.
+    fault = {"provider": "mailgun", "fault": "http_429", "times": 50, "seconds": 0}
+    guide.call("POST", "/_sandbox/faults", fault, "sandboxUrl")
     execution_id = guide.trigger("failed@example.com")
     eventually(lambda: guide.fetch_status(execution_id) == "failed", timeout=45)
 
