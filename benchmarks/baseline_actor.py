@@ -41,18 +41,17 @@ create index on plain.runs (status);
 """
 
 broker = RedisBroker(client=redis.Redis.from_url(os.environ["PLAIN_REDIS_URL"]), middleware=[], namespace="plain")  # type: ignore[no-untyped-call]
-dramatiq.set_broker(broker)
 http = urllib3.PoolManager(maxsize=64, retries=False)
 thread_local = threading.local()
 SANDBOX = os.environ["PLAIN_SANDBOX_URL"]
 
 
-@dramatiq.actor(queue_name=QUEUE)
+@dramatiq.actor(broker=broker, queue_name=QUEUE)
 def nothing(number: int) -> None:
     """Do nothing: the cost of the queue."""
 
 
-@dramatiq.actor(queue_name=QUEUE)
+@dramatiq.actor(broker=broker, queue_name=QUEUE)
 def plain(run: int) -> None:
     """Check, generate, send: each step is committed before the next."""
     connection = _get_connection()
@@ -73,7 +72,7 @@ def plain(run: int) -> None:
         cursor.execute("update plain.runs set status = 'succeeded', finished_at = now() where id = %s", (run,))
 
 
-@dramatiq.actor(queue_name=QUEUE)
+@dramatiq.actor(broker=broker, queue_name=QUEUE)
 def bare(number: int) -> None:
     """Generate and send without a database."""
     send(f"bare{number}@example.com", write("Ada"), str(number))

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -40,8 +39,9 @@ from measurements import (
     show,
     show_table,
 )
+from own_engine import Process, prepare, start_engine, start_program
 from own_servers import BenchmarkServers, run_servers
-from running_copy import BECKON, ROOT
+from running_copy import ROOT
 
 PROCESSES, THREADS = 2, 4
 RATE, LATENCY_SECONDS = 20, 20
@@ -75,7 +75,7 @@ class Contestant:
     """A contestant: its processes, a function that enqueues work, and one that counts the open executions."""
 
     name: str
-    processes: list[subprocess.Popen[bytes]]
+    processes: list[Process]
     fill: Callable[[int], None]
     count_open: Callable[[], int]
     rounds: list[Round] = field(default_factory=list)
@@ -159,16 +159,9 @@ class Bench:
     # Beckon
 
     def create_beckon_workspace(self) -> None:
-        import settings as settings_module
-        from ephemeral.connection import open_ephemeral
-        from models import automation, database, workspace
+        from models import automation, workspace
         from models.audit import SYSTEM
-        from tasks.runtime import broker
 
-        settings = settings_module.load()
-        database.open_pool(settings.database_service_url, "beckon_service", PRODUCERS + 4)
-        open_ephemeral(settings)
-        broker.set_up(settings)
         self.workspace_id = workspace.create("benchmark", "Benchmark", demo=True)
         automation.create(
             self.workspace_id, name="Benchmark", type="workflow", definition=DEFINITION, actor=SYSTEM, enabled=True
@@ -222,8 +215,10 @@ class Bench:
 def main(rounds: int = 5, executions: int = 2_000) -> int:
     """Measure and print. Returns 1 if a limit is missed."""
     with run_servers() as servers:
-        _set_environment(servers)
-        subprocess.run([*BECKON, "prepare"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        prepare(
+            servers, PRODUCERS + 4, BECKON_IO_THREADS=str(THREADS), PLAIN_DATABASE_URL=servers.database_url,
+            PLAIN_REDIS_URL=servers.redis_url.replace("db=0", "db=8"), PLAIN_SANDBOX_URL=servers.sandbox_url,
+        )  # fmt: skip
         bench = Bench(servers)
         contestants = _build_contestants(bench)
         try:
@@ -256,30 +251,13 @@ def main(rounds: int = 5, executions: int = 2_000) -> int:
         return _report({contestant.name: contestant for contestant in contestants}, latencies, singles)
 
 
-def _set_environment(servers: BenchmarkServers) -> None:
-    for name in [variable for variable in os.environ if variable.startswith(("BECKON_", "DATABASE_", "REDIS_"))]:
-        del os.environ[name]
-    metrics = servers.home / "metrics"
-    metrics.mkdir()
-    os.environ.update(
-        BECKON_HOME=str(servers.home), BECKON_ENV_FILE=str(servers.home / "none.env"), BECKON_IO_THREADS=str(THREADS),
-        BECKON_SANDBOX_PORT=str(servers.sandbox_port), BECKON_DEMO="0", DATABASE_URL=servers.database_url,
-        REDIS_URL=servers.redis_url, SECRET_KEY="the secret key of a benchmark, long enough",
-        PLAIN_DATABASE_URL=servers.database_url, PLAIN_REDIS_URL=servers.redis_url.replace("db=0", "db=8"),
-        PLAIN_SANDBOX_URL=servers.sandbox_url, PYTHONPATH=str(ROOT),
-    )  # fmt: skip
-
-
 def _build_contestants(bench: Bench) -> list[Contestant]:
     bench.redis = redis.Redis.from_url(os.environ["PLAIN_REDIS_URL"])
     bench.create_plain_tables()
     bench.create_beckon_workspace()
     worker = [sys.executable, str(ROOT / "benchmarks" / "baseline_actor.py"), str(THREADS)]
-    plain = [_start_program(worker, bench.servers, f"plain-{number}") for number in range(PROCESSES)]
-    beckon = [
-        *(_start_program([*BECKON, "worker"], bench.servers, f"engine-{number}") for number in range(PROCESSES)),
-        _start_program([*BECKON, "scheduler"], bench.servers, "scheduler-0"),
-    ]
+    plain = [start_program(worker, bench.servers, f"plain-{number}") for number in range(PROCESSES)]
+    beckon = start_engine(bench.servers, PROCESSES)
     contestants = [
         Contestant("nothing", plain, bench.build_actor_fill("nothing"), bench.count_plain_messages),
         Contestant("plain", plain, bench.fill_plain, bench.count_plain_messages),
@@ -294,12 +272,6 @@ def _build_contestants(bench: Bench) -> list[Contestant]:
     for contestant in contestants:
         contestant.signal(signal.SIGSTOP)
     return contestants
-
-
-def _start_program(command: list[str], servers: BenchmarkServers, slot: str) -> subprocess.Popen[bytes]:
-    environ = {**os.environ, "BECKON_SLOT": slot, "PROMETHEUS_MULTIPROC_DIR": str(servers.home / "metrics")}
-    with open(servers.home / f"{slot}.log", "wb") as log:
-        return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
 
 
 def measure_latency(bench: Bench, contestant: Contestant) -> list[float]:

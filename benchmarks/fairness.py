@@ -13,19 +13,16 @@ Run: `python benchmarks/fairness.py [seconds] [flood]`. Each case lasts `seconds
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import urllib3
 from measurements import describe_machine, percentile, show, show_table
+from own_engine import prepare, run_engine
 from own_servers import BenchmarkServers, run_servers
-from running_copy import BECKON, ROOT
 
 RATE, WORKSPACES, HANGING, THREADS = 20, 500, 100, 32
 MAX_P99_MS = 1_000.0
@@ -148,11 +145,9 @@ CASES = {"quiet": measure_quiet, "flood": measure_flood, "many": measure_many, "
 def main(seconds: int = 60, flood: int = 20_000) -> int:
     """Measure and print. Returns 1 if a limit is missed."""
     with run_servers() as servers:
-        _set_environment(servers)
-        subprocess.run([*BECKON, "prepare"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        _connect()
+        prepare(servers, BECKON_IO_THREADS=str(THREADS))
         bench, times = Bench(servers), {}
-        with _run_programs(servers):
+        with run_engine(servers):
             show(f"one engine process, {THREADS} threads for sends, a flood of {flood:,}, {describe_machine()}")
             # The first messages also wait for the programs to start.
             measure_quiet(bench, 2, flood)
@@ -172,50 +167,6 @@ def main(seconds: int = 60, flood: int = 20_000) -> int:
     show()
     show(f"p99 under {MAX_P99_MS:,.0f} ms: {'missed by ' + ', '.join(missed) if missed else 'met'}")
     return int(bool(missed))
-
-
-def _set_environment(servers: BenchmarkServers) -> None:
-    for name in [variable for variable in os.environ if variable.startswith(("BECKON_", "DATABASE_", "REDIS_"))]:
-        del os.environ[name]
-    metrics = servers.home / "metrics"
-    metrics.mkdir()
-    os.environ.update(
-        BECKON_HOME=str(servers.home), BECKON_ENV_FILE=str(servers.home / "none.env"), BECKON_IO_THREADS=str(THREADS),
-        BECKON_SANDBOX_PORT=str(servers.sandbox_port), BECKON_DEMO="0", DATABASE_URL=servers.database_url,
-        REDIS_URL=servers.redis_url, SECRET_KEY="the secret key of a benchmark, long enough", PYTHONPATH=str(ROOT),
-    )  # fmt: skip
-
-
-def _connect() -> None:
-    import settings as settings_module
-    from ephemeral.connection import open_ephemeral
-    from models import database
-    from tasks.runtime import broker
-
-    settings = settings_module.load()
-    database.open_pool(settings.database_service_url, "beckon_service", 4)
-    open_ephemeral(settings)
-    broker.set_up(settings)
-
-
-@contextmanager
-def _run_programs(servers: BenchmarkServers) -> Iterator[None]:
-    processes = [
-        _start_program([*BECKON, name], servers, f"{slot}-0") for slot, name in (("engine", "worker"),
-                                                                                ("scheduler", "scheduler"))
-    ]  # fmt: skip
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-def _start_program(command: list[str], servers: BenchmarkServers, slot: str) -> subprocess.Popen[bytes]:
-    environ = {**os.environ, "BECKON_SLOT": slot, "PROMETHEUS_MULTIPROC_DIR": str(servers.home / "metrics")}
-    with open(servers.home / f"{slot}.log", "wb") as log:
-        return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
 
 
 if __name__ == "__main__":

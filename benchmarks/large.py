@@ -19,7 +19,8 @@ import large_database
 import lists
 from large_database import LargeDatabase, open_large_database
 from measurements import describe_machine, percentile, show, show_table
-from own_dashboard import run_dashboard, set_environment
+from own_dashboard import run_dashboard
+from own_engine import set_environment
 
 from dashboard import search_results
 from models import database

@@ -2,25 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from own_servers import BenchmarkServers
-
-
-def set_environment(servers: BenchmarkServers) -> None:
-    """Point the settings at these servers, and remove all others."""
-    for name in [
-        variable for variable in os.environ if variable.startswith(("BECKON_", "DATABASE_", "REDIS_", "STATS_"))
-    ]:
-        del os.environ[name]
-    os.environ.update(
-        BECKON_HOME=str(servers.home), BECKON_ENV_FILE=str(servers.home / "none.env"),
-        DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url,
-        SECRET_KEY="the secret key of a benchmark, long enough",
-        BECKON_SANDBOX_PORT=str(servers.sandbox_port),
-    )  # fmt: skip
 
 
 @contextmanager

@@ -7,18 +7,14 @@ several numbers of threads; the first must reach at least 90 %. Run: `python ben
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psycopg2
 import urllib3
 from measurements import describe_machine, show, show_table
+from own_engine import prepare, run_engine
 from own_servers import BenchmarkServers, run_servers
-from running_copy import BECKON, ROOT
 
 AI_SECONDS, PROVIDER_SECONDS = 0.05, 0.02
 MIN_SHARE = 0.9
@@ -38,14 +34,13 @@ def main(*thread_counts: int) -> int:
     """Measure and print. Returns 1 if the limit is missed."""
     lines, shares = [], []
     with run_servers() as servers:
-        _set_environment(servers)
-        subprocess.run([*BECKON, "prepare"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        prepare(servers)
         workspace_id = _make_workspace()
         _set_delay(servers, "gemini", AI_SECONDS)
         _set_delay(servers, "mailgun", PROVIDER_SECONDS)
         for threads in thread_counts or (8, 16, 32):
             possible = threads / AI_SECONDS
-            with _run_workers(servers, threads):
+            with run_engine(servers, BECKON_IO_THREADS=str(threads)):
                 _measure_throughput(servers, workspace_id, int(possible))
                 reached = _measure_throughput(servers, workspace_id, int(possible * SECONDS))
             shares.append(reached / possible)
@@ -57,28 +52,10 @@ def main(*thread_counts: int) -> int:
     return int(not met)
 
 
-def _set_environment(servers: BenchmarkServers) -> None:
-    for name in [variable for variable in os.environ if variable.startswith(("BECKON_", "DATABASE_", "REDIS_"))]:
-        del os.environ[name]
-    (servers.home / "metrics").mkdir()
-    os.environ.update(
-        BECKON_HOME=str(servers.home), BECKON_ENV_FILE=str(servers.home / "none.env"), BECKON_DEMO="0",
-        BECKON_SANDBOX_PORT=str(servers.sandbox_port), DATABASE_URL=servers.database_url, REDIS_URL=servers.redis_url,
-        SECRET_KEY="the secret key of a benchmark, long enough", PYTHONPATH=str(ROOT),
-    )  # fmt: skip
-
-
 def _make_workspace() -> str:
-    import settings as settings_module
-    from ephemeral.connection import open_ephemeral
-    from models import automation, database, workspace
+    from models import automation, workspace
     from models.audit import SYSTEM
-    from tasks.runtime import broker
 
-    settings = settings_module.load()
-    database.open_pool(settings.database_service_url, "beckon_service", 4)
-    open_ephemeral(settings)
-    broker.set_up(settings)
     workspace_id = workspace.create("benchmark", "Benchmark", demo=True)
     automation.create(
         workspace_id, name="Benchmark", type="workflow", definition=DEFINITION, actor=SYSTEM, enabled=True
@@ -89,27 +66,6 @@ def _make_workspace() -> str:
 def _set_delay(servers: BenchmarkServers, provider: str, seconds: float) -> None:
     fault = {"provider": provider, "fault": "slow", "times": 0, "seconds": seconds}
     urllib3.request("POST", f"{servers.sandbox_url}/_sandbox/faults", json=fault)
-
-
-@contextmanager
-def _run_workers(servers: BenchmarkServers, threads: int) -> Iterator[None]:
-    commands = (("worker",), ("scheduler",))
-    environ = {
-        **os.environ, "BECKON_IO_THREADS": str(threads), "PROMETHEUS_MULTIPROC_DIR": str(servers.home / "metrics")
-    }  # fmt: skip
-    with open(servers.home / "workers.log", "ab") as log:
-        processes = [
-            subprocess.Popen([*BECKON, *command], cwd=ROOT, env={**environ, "BECKON_SLOT": f"{command[-1]}-0"},
-                             stdout=log, stderr=log)
-            for command in commands
-        ]  # fmt: skip
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(30)
 
 
 def _measure_throughput(servers: BenchmarkServers, workspace_id: str, count: int) -> float:

@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from measurements import describe_machine, percentile, show, show_table
-from own_dashboard import run_dashboard, set_environment
+from own_dashboard import run_dashboard
+from own_engine import set_environment
 from own_servers import run_servers
 from run_history import AUTOMATIONS, DAYS, create_run_history
 
