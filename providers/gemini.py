@@ -46,8 +46,7 @@ ERROR_RULES: tuple[tuple[int, str, ErrorRule], ...] = (
 _BLOCKED_REASONS = frozenset(
     {"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"}
 )
-#: Finish reasons that allow exactly one retry.
-_INTERRUPTED_REASONS = frozenset({"OTHER", "MALFORMED_RESPONSE"})
+_UNSPECIFIED_REASON = "FINISH_REASON_UNSPECIFIED"
 
 
 def generate(account: Account, prompt: Prompt) -> GeneratedText:
@@ -89,28 +88,26 @@ def parse_response(body: Mapping[str, Any], model: str) -> GeneratedText:
     if block_reason:
         raise text_generation.build_blocked_error(LABEL, "the prompt", block_reason)
     candidate = get_path(body, "candidates", 0)
-    reason = get_text(candidate, "finishReason")
-    if reason in _BLOCKED_REASONS:
+    reason, text = get_text(candidate, "finishReason") or "", _read_text(candidate)
+    if reason.upper() in _BLOCKED_REASONS:
         raise text_generation.build_blocked_error(LABEL, "its own response", reason)
-    if reason is None or (reason not in ("STOP", "MAX_TOKENS") and reason not in _INTERRUPTED_REASONS):
-        description = f"ended with {reason}" if reason else "was not in the documented form"
+    if not text and (not reason or reason == _UNSPECIFIED_REASON):
         raise ProviderUnavailable(
-            f"Gemini's response {description}. It will be retried automatically.", provider_code=reason
+            f"{LABEL}'s response was not in the documented form. It will be retried automatically.",
+            provider_code=reason or None,
         )
     return GeneratedText(
-        text=_join_text(candidate),
+        text=text,
         model=get_text(body, "modelVersion") or model,
         input_tokens=_read_token_count(body, "promptTokenCount"),
         output_tokens=_read_token_count(body, "candidatesTokenCount") + _read_token_count(body, "thoughtsTokenCount"),
         finish_reason=reason,
-        outcome=text_generation.INTERRUPTED if reason in _INTERRUPTED_REASONS else reason,
+        outcome=text_generation.classify_finish(reason, text),
     )
 
 
-def _join_text(candidate: Any) -> str:
-    parts = get_path(candidate, "content", "parts")
-    visible_parts = (part for part in (parts if isinstance(parts, list) else []) if not get_path(part, "thought"))
-    return "".join(get_text(part, "text") or "" for part in visible_parts).strip()
+def _read_text(candidate: Any) -> str:
+    return text_generation.read_content(get_path(candidate, "content", "parts"))
 
 
 def _read_token_count(body: Mapping[str, Any], name: str) -> int:

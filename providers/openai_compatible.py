@@ -47,7 +47,8 @@ ERROR_RULES: tuple[tuple[int, str, ErrorRule], ...] = (
     (429, "billing_hard_limit_reached", _QUOTA),
     (429, "", _SLOW_DOWN),
 )
-_OUTCOMES = {"stop": text_generation.COMPLETE, "length": text_generation.TRUNCATED}
+#: Finish reasons of a filter, in lower case: OpenAI's own, and Gemini's behind a gateway.
+_BLOCKED_REASONS = frozenset({"content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii"})
 
 
 def generate(account: Account, prompt: Prompt) -> GeneratedText:
@@ -99,21 +100,22 @@ def parse_response(body: Mapping[str, Any], model: str) -> GeneratedText:
     """Return the text of a 200. Raises `Blocked`, or `ProviderUnavailable` if a retry may help."""
     choice = get_path(body, "choices", 0)
     message, reason = get_path(choice, "message"), get_text(choice, "finish_reason")
-    if reason == "content_filter":
+    if reason is not None and reason.lower() in _BLOCKED_REASONS:
         raise text_generation.build_blocked_error(LABEL, "its own response", reason)
     if refusal_text := get_text(message, "refusal"):
         raise Blocked(
             f"The model refused to write this ({refusal_text[:200]}). {_FILTERED.remedy}", provider_code="refusal"
         )
-    if not isinstance(message, dict) or reason is None:
+    text = text_generation.read_content(get_path(message, "content"))
+    if not isinstance(message, dict) or not (reason or text):
         raise ProviderUnavailable(f"{LABEL} responded in an undocumented form. It will be retried automatically.")
     return GeneratedText(
-        text=(get_text(message, "content") or "").strip(),
+        text=text,
         model=get_text(body, "model") or model,
         input_tokens=_read_token_count(body, "prompt_tokens"),
         output_tokens=_read_token_count(body, "completion_tokens"),
-        finish_reason=reason,
-        outcome=_OUTCOMES.get(reason, text_generation.INTERRUPTED),
+        finish_reason=reason or "",
+        outcome=text_generation.classify_finish(reason or "", text),
     )
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 from providers import retries
 from rules.errors import Blocked, InvalidRequest
+from rules.reasoning import remove_reasoning
+from rules.visible_text import has_visible_character
 
 #: A response truncated by its budget is requested once more with this many times the tokens.
 BUDGET_FACTOR = 4
@@ -18,6 +20,15 @@ BUDGET_FACTOR = 4
 READ_SECONDS = 60.0
 #: How a text ended, independent of the provider's terms.
 TRUNCATED, INTERRUPTED, COMPLETE = "MAX_TOKENS", "OTHER", "STOP"
+#: How a text ended by the provider's finish reason, in lower case. Servers have many more for a whole answer:
+#: `eos_token`, `end_turn`, `stop_sequence`.
+_OUTCOMES = {
+    "stop": COMPLETE,
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), TRUNCATED),
+    **dict.fromkeys(("tool_calls", "tool_use", "function_call", "malformed_function_call"), INTERRUPTED),
+    **dict.fromkeys(("unexpected_tool_call", "too_many_tool_calls", "malformed_response", "other"), INTERRUPTED),
+    **dict.fromkeys(("error", "abort", "aborted", "cancelled", "insufficient_system_resource"), INTERRUPTED),
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class GeneratedText:
 
 
 def generate_text(label: str, attempt: Callable[[Prompt], GeneratedText], prompt: Prompt) -> GeneratedText:
-    """Generate a message, never an empty one. Raises an `ExecutionError`."""
+    """Generate a message without the model's reasoning, never a blank one. Raises an `ExecutionError`."""
     generated = retries.read(lambda: attempt(prompt))
     if generated.outcome == INTERRUPTED:
         generated = retries.read(lambda: attempt(prompt))
@@ -64,9 +75,31 @@ def generate_text(label: str, attempt: Callable[[Prompt], GeneratedText], prompt
             f"{label} was cut off twice ({generated.finish_reason}). Change the prompt, or give this step a fallback.",
             provider_code=generated.finish_reason,
         )
-    if not generated.text:
+    text = remove_reasoning(generated.text)
+    if not has_visible_character(text):
         raise InvalidRequest(f"{label} answered without a text. Change the prompt, or give this step a fallback.")
-    return generated
+    return replace(generated, text=text)
+
+
+def classify_finish(reason: str, text: str) -> str:
+    """Return the outcome for a provider's finish reason; an unknown one ends a whole answer if there is a text."""
+    return _OUTCOMES.get(reason.lower()) or (COMPLETE if text else INTERRUPTED)
+
+
+def read_content(content: object) -> str:
+    """Return the text of a message's content: a text, or the parts of a list that are no reasoning."""
+    if isinstance(content, str):
+        return content.strip()
+    return "".join(map(_read_part, content)).strip() if isinstance(content, list) else ""
+
+
+def _read_part(part: object) -> str:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict) or part.get("thought") or part.get("type", "text") not in ("text", "output_text"):
+        return ""
+    text = part.get("text")
+    return text if isinstance(text, str) else ""
 
 
 def build_blocked_error(label: str, subject: str, reason: str) -> Blocked:

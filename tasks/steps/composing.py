@@ -19,6 +19,7 @@ from rules.json_text import dump_json
 from rules.schedule import parse_send_time
 from rules.senders import format_sender
 from rules.templating import render, render_value
+from rules.visible_text import has_visible_character
 from tasks.runtime import message_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
@@ -107,7 +108,7 @@ def _find_format(step: Step) -> str:
 
 def _render_body(step: Step, facts: Mapping[str, object]) -> str:
     body = render(step.with_["body"], facts, html=_find_format(step) == "html")
-    if not body.strip():
+    if not has_visible_character(body):
         raise InvalidRequest("The message is empty, so it was not sent. Check the step's body.")
     if step.with_.get("format") != "mjml":
         return body

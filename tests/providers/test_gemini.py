@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from providers import gemini, responses
+from providers import gemini, responses, text_generation
 from providers.base import Account
 from providers.registry import build_sandbox_account
 from providers.text_generation import GeneratedText, Prompt
@@ -129,7 +129,15 @@ def test_a_reason_that_a_retry_would_not_change_is_blocked(reason: str) -> None:
         gemini.parse_response({"candidates": [{"finishReason": reason}]}, "m")
 
 
-def test_an_unknown_reason_is_retryable() -> None:
+@pytest.mark.parametrize("reason", ["stop", "END_TURN", "FINISH_REASON_UNSPECIFIED", None])
+def test_a_whole_answer_under_an_unknown_reason_is_an_answer(reason: str | None) -> None:
+    parts = [{"text": "hm", "thought": True}, {"text": "<think>x</think>Hi"}]
+    body = {"candidates": [{"finishReason": reason, "content": {"parts": parts}}]}
+    generated = gemini.parse_response(body, "m")
+    assert (generated.text, generated.outcome) == ("<think>x</think>Hi", text_generation.COMPLETE)
+
+
+def test_an_unspecified_reason_without_a_text_is_retryable() -> None:
     with pytest.raises(ProviderUnavailable):
         gemini.parse_response({"candidates": [{"finishReason": "FINISH_REASON_UNSPECIFIED"}]}, "m")
 
@@ -183,7 +191,9 @@ def test_a_response_truncated_twice_asks_the_operator_for_more_tokens(
         gemini.generate(build_account(server), PROMPT)
 
 
-@pytest.mark.parametrize("parts", [[], [{"text": "  \n"}], [{"text": 5}], [7], None])
+@pytest.mark.parametrize(
+    "parts", [[], [{"text": "  \n"}], [{"text": 5}], [7], None, [{"text": "<think>x"}], [{"text": "\u200b"}]]
+)
 def test_an_empty_text_is_invalid(scripted_server: Callable[..., Any], parts: Any) -> None:
     server = scripted_server(respond_with({"candidates": [{"finishReason": "STOP", "content": {"parts": parts}}]}))
     with pytest.raises(InvalidRequest, match="without a text"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from providers import openai_compatible, responses
+from providers import openai_compatible, responses, text_generation
 from providers.base import Account
 from providers.registry import build_sandbox_account
 from providers.text_generation import GeneratedText, Prompt
@@ -119,9 +119,45 @@ def test_a_response_is_parsed_with_token_counts() -> None:
     assert generated == GeneratedText("Hi Ada", "gpt-4.1-mini-2025", 18, 12, "stop")
 
 
+@pytest.mark.parametrize("reason", ["eos_token", "end_turn", "STOP", "stop_sequence", "", None])
+def test_a_whole_answer_under_an_unknown_finish_reason_is_an_answer(reason: str | None) -> None:
+    generated = openai_compatible.parse_response(build_completion(finish_reason=reason), "m")
+    assert (generated.text, generated.outcome) == ("Hi Ada", text_generation.COMPLETE)
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [("MAX_TOKENS", text_generation.TRUNCATED), ("model_length", text_generation.TRUNCATED),
+     ("error", text_generation.INTERRUPTED), ("tool_use", text_generation.INTERRUPTED)],
+)  # fmt: skip
+def test_an_unfinished_answer_is_no_answer(reason: str, outcome: str) -> None:
+    assert openai_compatible.parse_response(build_completion(finish_reason=reason), "m").outcome == outcome
+
+
+def test_the_parts_of_a_content_are_joined_without_reasoning() -> None:
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "She likes tea."}]},
+        {"type": "reasoning", "text": "Greet her."},
+        {"type": "text", "text": "Hi "},
+        {"type": "output_text", "text": "Ada"},
+        7,
+    ]
+    completion = build_completion(message={"content": parts, "reasoning_content": "x", "reasoning": "y"})
+    assert openai_compatible.parse_response(completion, "m").text == "Hi Ada"
+
+
+def test_a_response_of_reasoning_alone_has_no_text(scripted_server: Callable[..., Any]) -> None:
+    message = {"content": None, "reasoning_content": "She likes tea."}
+    server = scripted_server(respond_with(build_completion(message=message)))
+    with pytest.raises(InvalidRequest, match="without a text"):
+        openai_compatible.generate(build_account(server), PROMPT)
+
+
 def test_a_filtered_response_and_a_refusal_are_blocked() -> None:
     with pytest.raises(Blocked, match="content_filter"):
         openai_compatible.parse_response(build_completion(finish_reason="content_filter"), "m")
+    with pytest.raises(Blocked, match="SAFETY"):
+        openai_compatible.parse_response(build_completion(finish_reason="SAFETY"), "m")
     with pytest.raises(Blocked, match="I cannot"):
         openai_compatible.parse_response(build_completion(message={"content": None, "refusal": "I cannot"}), "m")
 
@@ -150,7 +186,7 @@ def test_a_response_truncated_twice_asks_the_operator_for_more_tokens(scripted_s
         openai_compatible.generate(build_account(server), PROMPT)
 
 
-@pytest.mark.parametrize("content", [None, "", "  \n", 5, []])
+@pytest.mark.parametrize("content", [None, "", "  \n", 5, [], "\u200b\u3164", "<think>She likes tea.", [{"type": "x"}]])
 def test_an_empty_text_is_invalid(scripted_server: Callable[..., Any], content: Any) -> None:
     server = scripted_server(respond_with(build_completion(message={"role": "assistant", "content": content})))
     with pytest.raises(InvalidRequest, match="without a text"):
