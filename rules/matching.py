@@ -1,7 +1,7 @@
 """Decides whether a comment or message matches an automation's trigger: by post, by keyword, or as the default.
 
-A keyword matches whole words, ignoring case and the encoding of accents. In scripts without spaces between words
-(Chinese, Japanese, Thai, …) it matches anywhere.
+A keyword matches whole words, ignoring case, accents, invisible characters and repeated spaces. In scripts without
+spaces between words (Chinese, Japanese, Thai, …) it matches anywhere; in Arabic also behind the article.
 """
 
 from __future__ import annotations
@@ -9,12 +9,28 @@ from __future__ import annotations
 import enum
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from rules.definition import WorkflowTrigger
 
 #: Prefixes of the Unicode names of letters that are written without spaces, or with attached particles.
 _UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"})
+
+#: Letters that no decomposition takes apart, by what people type in their place.
+_PLAIN_LETTERS = str.maketrans({
+    "ı": "i", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "æ": "ae", "œ": "oe", "ى": "ي", "ی": "ي", "ک": "ك",
+})  # fmt: skip
+#: Written without meaning between Arabic letters, to make a word longer.
+_TATWEEL = "\u0640"
+#: Combining classes of accents and of the points of Hebrew and Arabic. The vowel signs of Indic scripts and Thai have
+#: others: without them a word would be another.
+_POINTS, _FIRST_ACCENT = range(10, 36), 200
+_ARTICLE = "ال"
+#: What may stand before an Arabic word without a space: the article, alone and behind a conjunction or preposition.
+_ARABIC_PREFIXES = frozenset({_ARTICLE, "وال", "فال", "بال", "كال", "لل", "ولل"})
+#: Letters that must remain behind the article of a keyword, else it may be no article.
+_MIN_ARABIC_LETTERS = 3
 
 Candidate = TypeVar("Candidate")
 
@@ -55,22 +71,47 @@ def choose(candidates: Sequence[tuple[Candidate, Match]], *, answered: bool) -> 
 
 def contains_keyword(text: str, keyword: str) -> bool:
     """Whether the text contains the keyword as a whole word."""
-    haystack, needle = _normalise(text), _normalise(keyword).strip()
+    haystack, needle = _normalise(text), _remove_article(_normalise(keyword))
     if not needle:
         return False
     at = haystack.find(needle)
     while at >= 0:
-        end = at + len(needle)
-        if not _is_within_word(haystack[at - 1 : at], needle[0]) and not _is_within_word(
-            needle[-1], haystack[end : end + 1]
-        ):
+        if _is_whole_word(haystack, at, at + len(needle)):
             return True
         at = haystack.find(needle, at + 1)
     return False
 
 
+@lru_cache(maxsize=2048)
 def _normalise(text: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    plain = "".join(char for char in decomposed if not _is_ignored(char)).translate(_PLAIN_LETTERS)
+    return " ".join(unicodedata.normalize("NFKC", plain).split())
+
+
+def _is_ignored(char: str) -> bool:
+    """Whether the character is an accent, a vowel point, or invisible."""
+    if char.isascii():
+        return False
+    combining = unicodedata.combining(char)
+    is_selector = unicodedata.name(char, "").startswith("VARIATION SELECTOR")
+    is_invisible = is_selector or unicodedata.category(char) == "Cf" or char == _TATWEEL
+    return is_invisible or combining in _POINTS or combining >= _FIRST_ACCENT
+
+
+def _remove_article(keyword: str) -> str:
+    rest = keyword.removeprefix(_ARTICLE)
+    return rest if len(rest) >= _MIN_ARABIC_LETTERS else keyword
+
+
+def _is_whole_word(text: str, start: int, end: int) -> bool:
+    is_end = not _is_within_word(text[end - 1], text[end : end + 1])
+    return is_end and (not _is_within_word(text[start - 1 : start], text[start]) or _is_behind_article(text, start))
+
+
+def _is_behind_article(text: str, start: int) -> bool:
+    word_start = text.rfind(" ", 0, start) + 1
+    return text[word_start:start] in _ARABIC_PREFIXES
 
 
 def _is_within_word(before: str, after: str) -> bool:
@@ -78,7 +119,8 @@ def _is_within_word(before: str, after: str) -> bool:
 
 
 def _is_word_character(char: str) -> bool:
-    return char.isalnum() and unicodedata.name(char, "").split(" ")[0] not in _UNSPACED
+    is_word = char.isalnum() or (char != "" and unicodedata.category(char).startswith("M"))
+    return is_word and unicodedata.name(char, "").split(" ")[0] not in _UNSPACED
 
 
 def _read_texts(value: object) -> tuple[str, ...]:

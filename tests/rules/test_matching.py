@@ -24,7 +24,12 @@ def build_payload(text: str, **comment: Any) -> dict[str, Any]:
         ("PRICE please", "price"), ("what's the Price?", "PRICE"), ("#price", "price"), ("price", " price "),
         ("STRASSE", "straße"), ("café", "cafe\u0301"), ("I want the price list now", "price list"), ("🔥🔥", "🔥"),
         ("hot🔥", "🔥"), ("这个价格多少", "价格"), ("ราคาเท่าไหร่", "ราคา"), ("ｐｒｉｃｅ", "price"),
-        ("repriced price", "price"),
+        ("repriced price", "price"), ("cafe", "café"), ("CAFÉ", "cafe"), ("price   \n list", "price list"),
+        ("¿PRECIÓ?", "precio"), ("İNDİRİM", "indirim"), ("INDIRIM", "ındırım"), ("smørrebrød", "smorrebrod"),
+        ("Ελληνικά", "ελληνικα"), ("ёлка", "елка"), ("pri\u200bce", "price"), ("pri\u00adce", "price"), ("❤️", "❤"),
+        ("ما هو السعر؟", "سعر"), ("سعر", "السعر"), ("والسعر كم", "السعر"), ("بالسعر", "سعر"), ("للسعر", "سعر"),
+        ("السِّعْر", "سعر"), ("ســـعر", "سعر"), ("أحمد", "احمد"), ("על המחיר", "המחיר"), ("価格を教えて", "価格"),
+        ("ｶﾀﾛｸﾞください", "カタログ"), ("가격이 얼마예요", "가격"), ("ﬁnd", "find"), ("price2go price", "price"),
     ],
 )  # fmt: skip
 def test_a_keyword_matches_whole_words_in_any_case(text: str, keyword: str) -> None:
@@ -35,7 +40,8 @@ def test_a_keyword_matches_whole_words_in_any_case(text: str, keyword: str) -> N
     ("text", "keyword"),
     [
         ("repriced", "price"), ("prices", "price"), ("enterprise", "price"), ("", "price"), ("price", ""),
-        ("pri ce", "price"),
+        ("pri ce", "price"), ("हिन्दी", "हिन"), ("각", "가"), ("قسعر", "سعر"), ("ابالسعر", "سعر"), ("له", "الله"),
+        ("ばす", "はす"), ("price_list", "list price"), ("\u200b", "price"), ("price", "\u200b"),
     ],
 )  # fmt: skip
 def test_a_keyword_does_not_match_within_another_word(text: str, keyword: str) -> None:
