@@ -16,7 +16,7 @@ from liquid.exceptions import FilterArgumentError
 from liquid.filter import liquid_filter, sequence_filter, string_filter, with_context
 from liquid.undefined import is_undefined
 
-from rules.json_text import dump_json
+from rules.json_text import JsonText, dump_json
 from rules.schedule import find_zone
 
 #: Maximum characters of the layout of a date.
@@ -63,7 +63,7 @@ def as_json(value: object) -> str:
     """Serialize the value as JSON."""
     if is_undefined(value):
         return str(value)
-    return dump_json(value)
+    return JsonText(dump_json(value))
 
 
 @string_filter

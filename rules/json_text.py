@@ -30,6 +30,12 @@ _UNSTORABLE_BYTES = tuple(mark.encode() for mark in (*_UNSTORABLE, r"\uD"))
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
+class JsonText(str):
+    """A text that is JSON already, which another JSON may contain as it is."""
+
+    __slots__ = ()
+
+
 def dump_json(value: Any, encode: Callable[[Any], Any] | None = None) -> str:
     """Return `value` as JSON without spaces.
 

@@ -7,7 +7,7 @@ bounded (`rules/template_budget`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from liquid import Environment
@@ -17,7 +17,9 @@ from liquid.undefined import FalsyStrictUndefined
 
 from rules import filters
 from rules.errors import InvalidRequest, ProviderTimeout
+from rules.json_text import load_json
 from rules.template_budget import BudgetedTemplate, RenderingTimeout, bound_ranges, find_excess
+from rules.template_outputs import OUTPUT_TAGS, Form, is_json_template, is_single_output
 
 #: Maximum characters of a template.
 MAX_LENGTH = 100_000
@@ -43,8 +45,10 @@ class _Environment(Environment):
     logical_parentheses = True
 
 
-def _build_environment(escape: bool) -> Environment:
-    environment = _Environment(undefined=_Missing, autoescape=escape)
+def _build_environment(form: Form) -> Environment:
+    environment = _Environment(undefined=_Missing, autoescape=form == "html")
+    for output in OUTPUT_TAGS.get(form, ()):
+        environment.add_tag(output)
     for tag in _EXCLUDED_TAGS:
         del environment.tags[tag]
     for name, filter_ in filters.FILTERS.items():
@@ -52,13 +56,14 @@ def _build_environment(escape: bool) -> Environment:
     return environment
 
 
+_FORMS: tuple[Form, ...] = ("text", "html", "slack", "json")
+_ENVIRONMENTS = {form: _build_environment(form) for form in _FORMS}
 #: The environment of plain texts and conditions.
-ENVIRONMENT = _build_environment(escape=False)
-_HTML_ENVIRONMENT = _build_environment(escape=True)
+ENVIRONMENT = _ENVIRONMENTS["text"]
 
 
-def render(source: str, facts: Mapping[str, object], *, html: bool = False) -> str:
-    """Render the template with `facts`; with `html`, inserted values are escaped.
+def render(source: str, facts: Mapping[str, object], *, form: Form = "text") -> str:
+    """Render the template with `facts`; inserted values are escaped for the form of the text.
 
     Raises `InvalidRequest` with the unknown variable or the other error, and `ProviderTimeout` where it takes too much
     CPU time, which may be due to a busy machine.
@@ -66,7 +71,7 @@ def render(source: str, facts: Mapping[str, object], *, html: bool = False) -> s
     if not is_template(source):
         return source
     try:
-        return _compile(source, html).render(facts)
+        return _compile(source, form).render(facts)
     except UndefinedError as error:
         raise InvalidRequest(f"unknown variable: {format_error(error)}") from None
     except LiquidError as error:
@@ -82,11 +87,26 @@ def render_value(value: object, facts: Mapping[str, object]) -> object:
     """Render every string within a JSON value; field names are unchanged."""
     if isinstance(value, str):
         return render(value, facts)
+    return _map_items(value, lambda item: render_value(item, facts))
+
+
+def _map_items(value: object, change: Callable[[object], object]) -> object:
+    """Return a copy of an object or a list with its values changed; any other value unchanged."""
     if isinstance(value, Mapping):
-        return {key: render_value(item, facts) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [render_value(item, facts) for item in value]
-    return value
+        return {key: change(item) for key, item in value.items()}
+    return [change(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def render_json(source: str, facts: Mapping[str, object]) -> str:
+    """Render the text of a request's body: if it is JSON, inserted values cannot break it, and keep their types."""
+    return render(source, facts, form="json" if is_json_template(source) else "text")
+
+
+def render_json_value(value: object, facts: Mapping[str, object]) -> object:
+    """Render every string within a JSON value; a string that is one output becomes the output's value."""
+    if isinstance(value, str):
+        return load_json(render(value, facts, form="json")) if is_single_output(value) else render(value, facts)
+    return _map_items(value, lambda item: render_json_value(item, facts))
 
 
 def is_template(source: str) -> bool:
@@ -101,7 +121,7 @@ def check(source: str) -> str | None:
     if not is_template(source):
         return None
     try:
-        template = _compile(source, False)
+        template = _compile(source, "text")
         unknown = sorted(set(template.analyze().filters) - set(ENVIRONMENT.filters))
         excess = find_excess(template)
     except LiquidError as error:
@@ -115,13 +135,13 @@ def list_variables(source: str) -> list[Segments]:
     """Return the global variables of a valid template, each as its segments: `["contact", "tags"]`."""
     if not is_template(source):
         return []
-    variables = _compile(source, False).analyze().globals
+    variables = _compile(source, "text").analyze().globals
     return [list(variable.segments) for occurrences in variables.values() for variable in occurrences]
 
 
 def compile_template(source: str) -> BoundTemplate:
     """Return the compiled template of a valid source."""
-    return _compile(source, False)
+    return _compile(source, "text")
 
 
 def extract_segments(path: object) -> Segments:
@@ -137,7 +157,7 @@ def format_error(error: LiquidError) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _compile(source: str, html: bool) -> BoundTemplate:
-    template = (_HTML_ENVIRONMENT if html else ENVIRONMENT).from_string(source)
+def _compile(source: str, form: Form) -> BoundTemplate:
+    template = _ENVIRONMENTS[form].from_string(source)
     bound_ranges(template)
     return template

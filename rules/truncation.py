@@ -49,6 +49,13 @@ _TEXT_LIMITS = {
     ("instagram", "private_reply"): TextLimit(bytes=1000),
     ("instagram", "comment_reply"): TextLimit(characters=2200),
 }
+#: Of notices, by channel; Slack's own limit is above that of a template.
+_NOTICE_LIMITS = {"discord": TextLimit(characters=2000)}
+
+
+def find_notice_limit(channel: str) -> TextLimit:
+    """Return the limit of a notice's text."""
+    return _NOTICE_LIMITS.get(channel, TextLimit())
 
 
 def find_text_limit(channel: str, kind: str, *, buttons: bool = False) -> TextLimit:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import mrml
 
 from models import workspace_preferences
 from models.engine.records import StoreLinks
 from models.engine.rows import MessageRow
+from rules import truncation
 from rules.channels import CHANNELS, CONVERSATION_CHANNELS
 from rules.definition import Step
 from rules.errors import InvalidRequest
 from rules.json_text import dump_json
 from rules.schedule import parse_send_time
 from rules.senders import format_sender
-from rules.templating import render, render_value
+from rules.templating import render, render_json, render_json_value
 from rules.visible_text import has_visible_character
 from tasks.runtime import message_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
@@ -88,7 +89,7 @@ def _build_content(
 ) -> _Content:
     """Compose a message with its links replaced by those of the tracker, before it is cut to its channel's limit."""
     if step.action == "notify":
-        return _Content(CHANNELS[step.with_["channel"]].label, render(step.with_["text"], facts))
+        return _compose_notice(step.with_["channel"], step.with_["text"], facts)
     if step.action == "call_webhook":
         return _Content(render(step.with_["url"], facts), _build_webhook_body(claimed, step, facts))
     to, body = find_address(claimed, step) or "", _render_body(step, facts)
@@ -102,12 +103,17 @@ def _build_content(
     return _Content(to, body, detail or None)
 
 
-def _find_format(step: Step) -> str:
+def _compose_notice(channel: str, source: str, facts: Mapping[str, object]) -> _Content:
+    text = render(source, facts, form="slack" if channel == "slack" else "text")
+    return _Content(CHANNELS[channel].label, truncation.truncate(text, truncation.find_notice_limit(channel)))
+
+
+def _find_format(step: Step) -> Literal["html", "text"]:
     return "html" if step.with_.get("format") in ("html", "mjml") else "text"
 
 
 def _render_body(step: Step, facts: Mapping[str, object]) -> str:
-    body = render(step.with_["body"], facts, html=_find_format(step) == "html")
+    body = render(step.with_["body"], facts, form=_find_format(step))
     if not has_visible_character(body):
         raise InvalidRequest("The message is empty, so it was not sent. Check the step's body.")
     if step.with_.get("format") != "mjml":
@@ -121,9 +127,9 @@ def _render_body(step: Step, facts: Mapping[str, object]) -> str:
 def _build_webhook_body(claimed: ClaimedExecution, step: Step, facts: Mapping[str, object]) -> str:
     body = step.with_.get("body")
     if isinstance(body, str):
-        return render(body, facts)
+        return render_json(body, facts)
     if body is not None:
-        return dump_json(render_value(body, facts))
+        return dump_json(render_json_value(body, facts))
     event = {
         "type": claimed.row["trigger_type"],
         "timestamp": claimed.now().isoformat(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rules import template_budget
 from rules.errors import InvalidRequest, ProviderTimeout
+from rules.template_outputs import Form
 from rules.templating import ENVIRONMENT, check, render
 
 #: Bytes that a rendering may take beside what was there.
@@ -165,22 +166,22 @@ TEMPLATES = st.recursive(
 )
 
 
-def assert_bounded(source: str, html: bool) -> None:
+def assert_bounded(source: str, form: Form) -> None:
     """Render a template: it gives a text or one of the two errors, within the bound of memory."""
     source = f"{{% assign x = 'ab' %}}{source}"
     with bounded_memory(), suppress(InvalidRequest, ProviderTimeout):
-        assert len(render(source, {**FACTS, "i": 1}, html=html)) <= template_budget.MAX_MADE_BYTES
+        assert len(render(source, {**FACTS, "i": 1}, form=form)) <= template_budget.MAX_MADE_BYTES
 
 
-@given(source=TEMPLATES, html=st.booleans())
+@given(source=TEMPLATES, form=st.sampled_from(get_args(Form)))
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-def test_no_template_exceeds_the_bounds(source: str, html: bool) -> None:
-    assert_bounded(source, html)
+def test_no_template_exceeds_the_bounds(source: str, form: Form) -> None:
+    assert_bounded(source, form)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@given(source=TEMPLATES, html=st.booleans())
+@given(source=TEMPLATES, form=st.sampled_from(get_args(Form)))
 @settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-def test_of_ten_thousand_templates_none_exceeds_the_bounds(source: str, html: bool) -> None:
-    assert_bounded(source, html)
+def test_of_ten_thousand_templates_none_exceeds_the_bounds(source: str, form: Form) -> None:
+    assert_bounded(source, form)

@@ -49,7 +49,7 @@ def test_variables_are_rendered(source: str, text: str) -> None:
 
 
 def test_html_escapes_inserted_values_but_not_the_template() -> None:
-    assert render("<p>{{ payload.text }}</p>", FACTS, html=True) == "<p>&lt;b&gt;</p>"
+    assert render("<p>{{ payload.text }}</p>", FACTS, form="html") == "<p>&lt;b&gt;</p>"
 
 
 @pytest.mark.parametrize(
