@@ -10,7 +10,7 @@ parameters, whatever the size of the batch: building one with peewee takes longe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
@@ -42,7 +42,7 @@ _LOOK_UP = """
         ) found
 """
 # Locked in one order for every process, so that two batches cannot deadlock.
-_READ = PreparedStatement(
+READ = PreparedStatement(
     "match_contacts",
     ("uuid[]", *("text[]" for _ in IDENTIFIERS), "uuid[]"),
     """
@@ -224,7 +224,7 @@ def match_or_create(
     unchanged; only these may name a sample contact, by its id.
     """
     for _ in range(5):
-        matches = match(specs, read_only_indexes)
+        matches = match(_read(specs, read_only_indexes), specs, read_only_indexes)
         try:
             _insert(workspace_id, matches.created)
         except ConcurrentInsert:
@@ -241,9 +241,12 @@ def match_or_create(
     ] * len(specs)
 
 
-def match(specs: ContactSpecs, read_only_indexes: Collection[int] = ()) -> ContactMatches:
-    """Match contacts as `match_or_create` does, and store nothing."""
-    contacts = _read(specs, read_only_indexes)
+def match(rows: Iterable[ContactRow], specs: ContactSpecs, read_only_indexes: Collection[int] = ()) -> ContactMatches:
+    """Match contacts as `match_or_create` does with the rows that `build_read` finds for them or for more, and store
+    nothing."""
+    contacts = _ContactIndex()
+    for row in rows:
+        contacts.add(row)
     matches = ContactMatches()
     for index, (contact_id, fields) in enumerate(specs):
         if contact_id is None and not fields:
@@ -275,18 +278,19 @@ def _normalize(name: str, text: str) -> str:
     return text.lower() if name == "email" else text
 
 
-def _read(specs: ContactSpecs, read_only_indexes: Collection[int]) -> _ContactIndex:
-    read_only = [specs[index][0] for index in read_only_indexes]
+def build_read(specs: ContactSpecs, read_only_indexes: Collection[int] = ()) -> Call | None:
+    """Return the statement that reads and locks the contacts which may match, of `ContactRow`; None if none can."""
     parameters = [
         _list_ids([contact_id for contact_id, _ in specs]),
         *(_list_values(specs, name) for name in IDENTIFIERS),
-        _list_ids(read_only),
+        _list_ids([specs[index][0] for index in read_only_indexes]),
     ]
-    contacts = _ContactIndex()
-    if any(parameters):
-        for contact in fetch(ContactRow, _READ, parameters):
-            contacts.add(contact)
-    return contacts
+    return (READ, parameters) if any(parameters) else None
+
+
+def _read(specs: ContactSpecs, read_only_indexes: Collection[int]) -> list[ContactRow]:
+    call = build_read(specs, read_only_indexes)
+    return [] if call is None else fetch(ContactRow, *call)
 
 
 def _list_ids(contact_ids: Sequence[str | None]) -> list[str]:

@@ -1,6 +1,6 @@
 """Inserts accepted triggers with their executions, and stores the response of each idempotency key.
 
-A batch takes two round trips, inside the caller's transaction.
+A batch takes two round trips, inside the caller's transaction; the first one may read the contacts, too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 import psycopg2
 
 from models import contact_matching, execution
+from models.contact_matching import ContactRow
 from models.database import CONNECTION_ERRORS, unwrap_driver_error
 from models.engine.rows import DueRow
 from models.expressions import acting_workspace
@@ -21,6 +22,8 @@ from models.tables import IdempotencyKey
 from rules.json_text import dump_storable_json
 from rules.stages import Queue
 
+#: Keys to reserve: for each the hash of its body, and the id of its new trigger.
+Reservations = Mapping[str, tuple[bytes, str]]
 #: How long a key is stored.
 KEY_LIFETIME = "24 hours"
 #: How long to wait for a request with the same key that is still being accepted.
@@ -51,7 +54,7 @@ _FIND_USES = PreparedStatement(
     "find_key_uses",
     ("text[]",),
     """
-    select k.key, k.body_hash, k.trigger_id,
+    select k.key, encode(k.body_hash, 'hex') as body_hash, k.trigger_id,
         (select t.answer from triggers t where t.id = k.trigger_id offset 0) as answer
     from unnest(%s::text[]) as wanted (key)
     cross join lateral (
@@ -59,6 +62,16 @@ _FIND_USES = PreparedStatement(
         where u.workspace_id = acting_workspace() and u.key = wanted.key offset 0
     ) k
 """,
+)
+# One statement, because only the last of a message returns its rows; the contacts are read under the same locks.
+_AS_JSON = """
+    select (select json_agg(use) from ({uses}) use) as uses,
+        (select json_agg(contact) from ({contacts}) contact) as contacts
+"""
+_FIND_USES_AND_CONTACTS = PreparedStatement(
+    "find_key_uses_and_contacts",
+    (*_FIND_USES.types, *contact_matching.READ.types),
+    _AS_JSON.format(uses=_FIND_USES.sql, contacts=contact_matching.READ.sql),
 )
 _SET_LOCK_TIMEOUT = "select set_config('lock_timeout', %s, true)"
 _INSERT_TRIGGERS = PreparedStatement(
@@ -97,9 +110,15 @@ class KeyBusy(Exception):
 
 class _UseRow(TypedDict):
     key: str
-    body_hash: memoryview
+    #: In hexadecimal.
+    body_hash: str
     trigger_id: str
     answer: dict[str, Any] | None
+
+
+class _UsesAndContacts(TypedDict):
+    uses: list[_UseRow] | None
+    contacts: list[ContactRow] | None
 
 
 @dataclass(frozen=True)
@@ -139,44 +158,62 @@ class NewExecution:
     queue: Queue
 
 
-def reserve_idempotency_keys(
-    workspace_id: str, keys: Mapping[str, tuple[bytes, str]], *, waits: bool = True
-) -> dict[str, KeyUse | None]:
-    """Reserve each key (hash of the body, id of the new trigger) not used in the last 24 hours; return the first uses
-    of the others, None for one that has just ended.
+def reserve_idempotency_keys(workspace_id: str, keys: Reservations) -> dict[str, KeyUse | None]:
+    """Reserve each key that was not used in the last 24 hours; return the first uses of the others, None for one that
+    has just ended.
 
-    Waits at most `MAX_WAIT_SECONDS` for a transaction that is reserving the same key, or as long as the transaction
-    waits for any lock, then raises `KeyBusy`.
+    Waits at most `MAX_WAIT_SECONDS` for a transaction that is reserving the same key, then raises `KeyBusy`.
     """
     if not keys:
         return {}
-    entries = [
-        {"key": key, "hash": body_hash.hex(), "trigger_id": trigger_id} for key, (body_hash, trigger_id) in keys.items()
-    ]
-    reserve = (_RESERVE_KEYS, (workspace_id, dump_storable_json(entries), KEY_LIFETIME))
-    find_uses = (_FIND_USES, (list(keys),))
-    if waits:
-        limit, unlimited = ((_SET_LOCK_TIMEOUT, (timeout,)) for timeout in (f"{MAX_WAIT_SECONDS}s", "0"))
-        calls: list[Call] = [limit, reserve, unlimited, find_uses]
-    else:
-        calls = [reserve, find_uses]
+    limit, unlimited = ((_SET_LOCK_TIMEOUT, (timeout,)) for timeout in (f"{MAX_WAIT_SECONDS}s", "0"))
+    calls: list[Call] = [limit, _build_reservation(workspace_id, keys), unlimited, (_FIND_USES, (list(keys),))]
     try:
-        rows = {row["key"]: row for row in fetch_together(_UseRow, calls)}
+        return _list_uses(keys, fetch_together(_UseRow, calls))
     except CONNECTION_ERRORS as error:
         if isinstance(unwrap_driver_error(error), psycopg2.errors.LockNotAvailable):
             raise KeyBusy from error
         raise
+
+
+def reserve_and_read(
+    workspace_id: str, keys: Reservations, contact_read: Call | None
+) -> tuple[dict[str, KeyUse | None], list[ContactRow]]:
+    """Reserve keys as `reserve_idempotency_keys` does, and read contacts (`contact_matching.build_read`), in one round
+    trip. Waits for locks as long as the transaction does."""
+    if contact_read is None and not keys:
+        return {}, []
+    if contact_read is None:
+        calls = [_build_reservation(workspace_id, keys), (_FIND_USES, (list(keys),))]
+        return _list_uses(keys, fetch_together(_UseRow, calls)), []
+    if not keys:
+        return {}, fetch_together(ContactRow, [contact_read])
+    read = (_FIND_USES_AND_CONTACTS, (list(keys), *contact_read[1]))
+    (row,) = fetch_together(_UsesAndContacts, [_build_reservation(workspace_id, keys), read])
+    return _list_uses(keys, row["uses"] or []), row["contacts"] or []
+
+
+def _build_reservation(workspace_id: str, keys: Reservations) -> Call:
+    entries = [
+        {"key": key, "hash": body_hash.hex(), "trigger_id": trigger_id} for key, (body_hash, trigger_id) in keys.items()
+    ]
+    return _RESERVE_KEYS, (workspace_id, dump_storable_json(entries), KEY_LIFETIME)
+
+
+def _list_uses(keys: Reservations, rows: Sequence[_UseRow]) -> dict[str, KeyUse | None]:
+    """The uses of the keys that another trigger reserved."""
+    by_key = {row["key"]: row for row in rows}
     return {
-        key: _build_use(rows.get(key))
+        key: _build_use(by_key.get(key))
         for key, (_, trigger_id) in keys.items()
-        if key not in rows or rows[key]["trigger_id"] != trigger_id
+        if key not in by_key or by_key[key]["trigger_id"] != trigger_id
     }
 
 
 def _build_use(row: _UseRow | None) -> KeyUse | None:
     if row is None or row["answer"] is None:
         return None
-    return KeyUse(bytes(row["body_hash"]), row["trigger_id"], row["answer"])
+    return KeyUse(bytes.fromhex(row["body_hash"]), row["trigger_id"], row["answer"])
 
 
 def release_keys(keys: Sequence[str]) -> None:

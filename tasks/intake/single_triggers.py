@@ -19,7 +19,6 @@ from psycopg2.errors import DeadlockDetected, LockNotAvailable
 from models.contact_matching import ConcurrentInsert
 from models.database import CONNECTION_ERRORS, unwrap_driver_error
 from models.engine.group_door import GroupDoor
-from models.trigger import KeyBusy
 from rules.trigger_requests import TriggerRequest
 from tasks.intake.triggers import AcceptedTrigger, TriggerResult, accept, accept_without_waiting, count
 
@@ -67,7 +66,7 @@ def _write(workspace_id: str, source: str, entries: list[_Entry]) -> Sequence[_S
         results, notify = accept_without_waiting(
             workspace_id, [entry.request for entry in entries], source, LOCK_TIMEOUT_MS
         )
-    except (KeyBusy, ConcurrentInsert):
+    except ConcurrentInsert:
         return [_Settled(None)] * len(entries)
     except CONNECTION_ERRORS as error:
         if not isinstance(unwrap_driver_error(error), LockNotAvailable | DeadlockDetected):

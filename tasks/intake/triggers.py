@@ -17,12 +17,12 @@ import metrics
 import traces
 from ephemeral import workflow_cache
 from models import contact_matching, execution, published, trigger
-from models.contact_matching import ContactMatches, ContactRejection, ContactRow
+from models.contact_matching import ContactMatches, ContactRejection, ContactRow, ContactSpecs
 from models.database import CONNECTION_ERRORS, acting_as, db, unwrap_driver_error
 from models.engine.rows import DueRow
 from models.ids import is_id, new_id
 from models.published import PublishedWorkflow
-from models.trigger import KeyBusy, KeyUse, NewExecution, NewTrigger
+from models.trigger import KeyBusy, KeyUse, NewExecution, NewTrigger, Reservations
 from rules.conditions import evaluate
 from rules.definition import Workflow, parse
 from rules.facts import build_trigger_facts
@@ -87,7 +87,7 @@ def accept_without_waiting(
     """Accept or reject each request in one transaction that waits for no lock longer; return the results, and the
     function that notifies for what they started.
 
-    Raises what `accept` does, `KeyBusy`, `ConcurrentInsert`, and PostgreSQL's errors of locks: nothing is accepted
+    Raises what `accept` does, `ConcurrentInsert`, and PostgreSQL's errors of locks: nothing is accepted
     then.
     """
     with (
@@ -123,7 +123,8 @@ def count(results: Sequence[TriggerResult], source: str) -> None:
 
 class _Batch:
     """The work of one transaction, step by step. One that is alone in its transaction (`is_alone`) can be undone as a
-    whole: it waits for no key, stores the contacts in its last round trip, and commits in it where it can."""
+    whole: it waits for no key, reads the contacts with its first statement, stores them in its last round trip, and
+    commits in it where it can."""
 
     def __init__(
         self, workspace_id: str, requests: Sequence[TriggerRequest], source: str, *, is_alone: bool = False
@@ -138,7 +139,8 @@ class _Batch:
         self.executions: list[NewExecution] = []
         self.started: set[tuple[str | None, str]] = set()
         self.woken: list[DueRow] = []
-        #: The contacts that the last round trip stores.
+        #: The contacts that the first round trip read, and those that the last one stores.
+        self.contact_rows: Sequence[ContactRow] = ()
         self.unstored = ContactMatches()
         self.started_ns = time.time_ns()
 
@@ -206,10 +208,18 @@ class _Batch:
             else:
                 first_of[request.idempotency_key] = index
         keys = {key: (self.requests[index].body_hash, self.ids[index]) for key, index in first_of.items()}
-        for key, use in trigger.reserve_idempotency_keys(self.workspace_id, keys, waits=not self.is_alone).items():
+        for key, use in self._reserve(keys).items():
             index = first_of[key]
             self.results[index] = _build_used_result(use, self.requests[index])
         return repeats
+
+    def _reserve(self, keys: Reservations) -> dict[str, KeyUse | None]:
+        """Reserve keys; one that is alone reads the contacts of all requests with them, also those of repeated keys."""
+        if not self.is_alone:
+            return trigger.reserve_idempotency_keys(self.workspace_id, keys)
+        contact_read = contact_matching.build_read(*self._list_contacts(range(len(self.requests))))
+        uses, self.contact_rows = trigger.reserve_and_read(self.workspace_id, keys, contact_read)
+        return uses
 
     def _build_repeat(self, index: int, first: int) -> TriggerResult:
         """Build the result of a key's second use in one batch: the first use wins."""
@@ -223,17 +233,14 @@ class _Batch:
 
     def _match_contacts(self, repeats: Mapping[int, int]) -> None:
         fresh = [index for index, result in enumerate(self.results) if result is None and index not in repeats]
-        contact_requests = [(self.requests[index].contact_id, self.requests[index].contact) for index in fresh]
-        test_positions = {
-            position for position, index in enumerate(fresh) if self.requests[index].test or self.requests[index].demo
-        }
+        contact_specs, test_positions = self._list_contacts(fresh)
         self.contacts: dict[int, ContactRow | None] = {}
         rejected_keys = []
         if self.is_alone:
-            self.unstored = contact_matching.match(contact_requests, test_positions)
+            self.unstored = contact_matching.match(self.contact_rows, contact_specs, test_positions)
             matched = self.unstored.results
         else:
-            matched = contact_matching.match_or_create(self.workspace_id, contact_requests, test_positions)
+            matched = contact_matching.match_or_create(self.workspace_id, contact_specs, test_positions)
         for index, contact in zip(fresh, matched, strict=True):
             if isinstance(contact, ContactRejection):
                 self.results[index] = RejectedTrigger(contact.status, [Problem(contact.path, contact.message)])
@@ -241,6 +248,12 @@ class _Batch:
             else:
                 self.contacts[index] = contact
         trigger.release_keys([key for key in rejected_keys if key is not None])
+
+    def _list_contacts(self, indexes: Sequence[int]) -> tuple[ContactSpecs, set[int]]:
+        """List what these requests say about their contacts, and the positions of those that leave them unchanged."""
+        requests = [self.requests[index] for index in indexes]
+        specs = [(request.contact_id, request.contact) for request in requests]
+        return specs, {position for position, request in enumerate(requests) if request.test or request.demo}
 
     def _start(self, index: int) -> None:
         request, contact, trigger_id = self.requests[index], self.contacts[index], self.ids[index]

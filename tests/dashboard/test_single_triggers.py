@@ -229,18 +229,17 @@ def test_without_postgresql_all_get_503_and_repeating_them_has_one_effect(
 def test_a_contact_that_another_transaction_creates_meanwhile_is_matched(
     alice: Producer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = contact_matching._read
+    match = contact_matching.match
     created: list[str] = []
 
-    def create_after_reading(specs: Any, read_only: Any) -> Any:
-        contacts = read(specs, read_only)
+    def create_after_reading(*arguments: Any) -> Any:
         if not created:
             created.append("")
             with ThreadPoolExecutor(1) as other:
                 created[0] = other.submit(_create_contact, alice.workspace_id).result(20)
-        return contacts
+        return match(*arguments)
 
-    monkeypatch.setattr(contact_matching, "_read", create_after_reading)
+    monkeypatch.setattr(contact_matching, "match", create_after_reading)
     alice.create()
     response = alice.post("/api/triggers", build(1))
     assert (response.status_code, response.json["contactId"]) == (202, created[0])

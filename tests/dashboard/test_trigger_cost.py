@@ -15,7 +15,7 @@ from tests.support.poolers import PostgresProxy, postgres_proxy
 from tests.support.waiting import eventually
 
 #: The most round trips of a trigger with a new contact, and with one that exists and may be waited for.
-MOST_FOR_NEW_CONTACT, MOST_ROUND_TRIPS = 3, 4
+MOST_FOR_NEW_CONTACT, MOST_ROUND_TRIPS = 2, 3
 
 
 @pytest.fixture
@@ -47,11 +47,11 @@ def count_round_trips(proxy: PostgresProxy, alice: Producer, build: Callable[[in
     return min(counts)
 
 
-def test_a_trigger_that_matches_nothing_takes_at_most_3_round_trips(alice: Producer, proxy: PostgresProxy) -> None:
+def test_a_trigger_that_matches_nothing_takes_at_most_2_round_trips(alice: Producer, proxy: PostgresProxy) -> None:
     assert count_round_trips(proxy, alice, build_trigger) <= MOST_FOR_NEW_CONTACT
 
 
-def test_a_trigger_that_starts_an_execution_takes_at_most_3_round_trips(alice: Producer, proxy: PostgresProxy) -> None:
+def test_a_trigger_that_starts_an_execution_takes_at_most_2_round_trips(alice: Producer, proxy: PostgresProxy) -> None:
     alice.create()
     eventually(lambda: workflow_cache._cache._listening)
     assert count_round_trips(proxy, alice, build_trigger) <= MOST_FOR_NEW_CONTACT
@@ -61,7 +61,7 @@ def test_a_repeated_trigger_takes_2_round_trips(alice: Producer, proxy: Postgres
     assert count_round_trips(proxy, alice, lambda _: build_trigger(0)) == 2
 
 
-def test_a_changed_contact_takes_at_most_4_round_trips(alice: Producer, proxy: PostgresProxy) -> None:
+def test_a_changed_contact_takes_at_most_3_round_trips(alice: Producer, proxy: PostgresProxy) -> None:
     def build(number: int) -> dict[str, Any]:
         contact = {"externalId": "c", "firstName": f"Ada {number}"}
         return build_trigger(number, contact=contact)

@@ -15,6 +15,9 @@ from models.engine.group_commit import GroupCommit, extend_leases
 from models.inbound_event import Event, Token, build_request
 from models.queries import fetch_value, fetch_values
 from rules.definition import parse
+from rules.trigger_requests import TriggerRequest
+from tasks.intake.single_triggers import accept_single
+from tasks.intake.triggers import AcceptedTrigger
 from tasks.periodic_jobs import PERIODIC_JOBS
 from tasks.runtime import broker, moves
 from tasks.runtime.claimed_execution import ClaimedExecution
@@ -146,6 +149,12 @@ def _store_webhook() -> None:
     fetch_values(inbound_event.STORE, inbound_event.build_store_parameters([request], 50))
 
 
+def _accept_alone(alice: Alice, fields: dict[str, str]) -> None:
+    """Accept a trigger as a single request's, with its contact as key."""
+    request = TriggerRequest("contact.created", None, fields, {}, idempotency_key=f"single {fields}", body_hash=b"x")
+    assert isinstance(accept_single(alice.workspace_id, request, "api", 100), AcceptedTrigger)
+
+
 def _claim_and_record() -> None:
     """Claim pending executions, extend their leases, read one's facts again, and finish it."""
     with database.connection():
@@ -170,7 +179,7 @@ def test_hot_statements_read_a_handful_of_rows(alice: Alice, prepare: Callable[[
     _open_pool("beckon_app")
     with plans.recorded_scans() as accepting:
         for fields in (*CONTACTS, CONTACTS[0]):
-            alice.trigger(contact=fields, idempotency_key=str(fields))
+            _accept_alone(alice, fields)
         alice.triggers([{"contact": fields, "idempotency_key": f"batch {fields}"} for fields in CONTACTS])
     storing = plans.count_rows_read(_store_webhook)
     _open_pool("beckon_service")
@@ -229,14 +238,16 @@ def test_plans_that_were_made_over_empty_tables_read_a_handful_of_rows(alice: Al
     _run_as_owner("analyze")
     database.db.close_all()
     database.open_pool(settings.load().database_app_url, "beckon_app", 1)
-    for number in range(2):
-        alice.trigger(contact=CONTACTS[0], idempotency_key=f"first {number}")
-    assert database.db.connection().prepared >= {"reserve_keys", "match_contacts", "insert_contacts"}
+    _accept_alone(alice, CONTACTS[0])
+    alice.trigger(contact=CONTACTS[0], idempotency_key="first")
+    assert database.db.connection().prepared >= {"match_contacts", "find_key_uses_and_contacts"}
     with database.acting_as(alice.workspace_id):
         _fill(alice, first=8)
     with plans.recorded_scans() as scans:
         for fields in CONTACTS[1:]:
+            _accept_alone(alice, fields)
             alice.trigger(contact=fields, idempotency_key=str(fields))
 
-    assert any(scan.statement.startswith("execute match_contacts") for scan in scans)
+    statements = {scan.statement.split("(")[0] for scan in scans}
+    assert statements >= {"execute match_contacts", "execute find_key_uses_and_contacts"}
     assert {str(scan) for scan in scans if scan.rows > MOST_ROWS_READ} == set()

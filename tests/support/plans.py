@@ -82,7 +82,7 @@ def recorded_scans() -> Iterator[list[Scan]]:
                     if _has_plan(statement):
                         explained = original(f"explain (analyze, format json, timing off) {statement}", parameters)
                         scans.extend(_list_scans(explained.fetchone()[0][0]["Plan"], statement))
-                    else:
+                    elif statement != "commit":
                         original(statement, parameters)
                 undone.rollback()
         return original(sql, params)
