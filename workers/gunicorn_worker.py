@@ -16,6 +16,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 import settings
 from workers.request_socket import RequestSocket
+from workers.response_socket import ResponseSocket
 
 #: Seconds that a client has to take each piece of a response; streams have a shorter time of their own.
 RESPONSE_SECONDS = 120.0
@@ -73,9 +74,11 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
             unreader.sock = RequestSocket(sock)
         unreader.sock.begin_request()
         sock.settimeout(RESPONSE_SECONDS)
+        response = ResponseSocket(sock)
         try:
-            super().handle_request(listener_name, req, sock, addr)
+            super().handle_request(listener_name, req, response, addr)
         finally:
+            response.flush()
             unreader.sock.end_request()
             sock.settimeout(None)
         gevent.sleep(0)
