@@ -39,13 +39,19 @@ def register(app: flask.Flask) -> None:
         if response.mimetype not in _TYPES or response.status_code in (204, 206, 304):
             return response
         _vary_by_encoding(response)
-        if "Content-Encoding" in response.headers or not _is_welcome():
+        is_static = flask.request.endpoint == "static"
+        if "Content-Encoding" in response.headers or not (is_static or _is_large(response)) or not _is_welcome():
             return response
-        if flask.request.endpoint == "static":
+        if is_static:
             _compress_static(response, static_bodies)
-        elif not response.is_streamed and len(response.get_data()) >= MIN_BYTES:
+        else:
             _replace(response, _compress(response.get_data()))
         return response
+
+
+def _is_large(response: flask.Response) -> bool:
+    """Whether the body is worth it; asked before the request's headers, because most are not."""
+    return not response.is_streamed and len(response.get_data()) >= MIN_BYTES
 
 
 def _compress(body: bytes) -> bytes:

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+#: `json.dumps` would build one at each call.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
 
 @dataclass(frozen=True)
 class TriggerRequest:
@@ -29,5 +32,4 @@ class TriggerRequest:
 
 def hash_body(body: Mapping[str, Any]) -> bytes:
     """Hash a request without its key, to detect the same key with a different body."""
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(_CANONICAL.encode(body).encode("utf-8", "surrogatepass")).digest()
