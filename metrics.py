@@ -216,7 +216,10 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
         ("done", "refused"),
     )),
     (parses_total, product(
-        ("json", "signed_json", "form", "report", "triggers", "contacts", "definition", "definition_text"),
+        (
+            "json", "signed_json", "form", "report", "executions", "triggers", "contacts", "definition",
+            "definition_text",
+        ),
         ("parsed", "refused", "too_costly", "limited", "failed"),
     )),
     (sign_ins_total, product(("succeeded", "failed", "limited"))),

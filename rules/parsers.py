@@ -10,16 +10,18 @@ from __future__ import annotations
 import ipaddress
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
-from rules.body_json import BodyError, parse_body, parse_form, parse_json, parse_signed_json
+from rules import tracking_bodies
+from rules.body_json import BodyError, parse_body, parse_form, parse_signed_json
 from rules.contact_file import ContactFile, parse_contact_file
 from rules.definition_text import TextProblem, check_text
-from rules.json_text import clean_json, dump_exact_json, has_more_values, has_unstorable, load_exact_json, load_json
+from rules.json_text import dump_exact_json, load_exact_json
 from rules.outbound_urls import Networks
 from rules.parser_messages import Request
 from rules.problems import Problem
+from rules.tracking import TrackedAction, TrackedExecution
 from rules.trigger_bodies import parse_entry, read_batch
 from rules.trigger_requests import TriggerRequest
 from rules.validation import validate
@@ -55,32 +57,25 @@ def read_answer(data: bytes) -> Any:
     return reply["result"]
 
 
-def parse_report(raw: bytes, max_values: int) -> Any:
-    """Return the JSON value of a report, cleaned of what cannot be stored. Raises `BodyError` 413 and 400."""
-    if has_more_values(raw, max_values):
-        raise BodyError(413, "The body has too many values.")
-    if has_unstorable(raw):
-        return clean_json(parse_json(raw))
-    try:
-        return load_json(raw.decode())
-    except ValueError:
-        # Slower, and says where the fault is.
-        return parse_json(raw)
-
-
 def read_problems(pairs: Sequence[Sequence[str]]) -> list[Problem]:
     """Return the problems of an answer."""
     return [Problem(path, message) for path, message in pairs]
 
 
-def read_requests(entries: Sequence[Mapping[str, Any]]) -> list[TriggerRequest | list[Problem]]:
-    """Return the triggers of an answer of `triggers`."""
-    return [
-        read_problems(entry["problems"])
-        if "problems" in entry
-        else TriggerRequest(**{**entry, "body_hash": bytes.fromhex(entry["body_hash"])})
-        for entry in entries
-    ]
+def read_request(entry: Mapping[str, Any]) -> TriggerRequest | list[Problem]:
+    """Return one trigger of an answer of `triggers`."""
+    if "problems" in entry:
+        return read_problems(entry["problems"])
+    return TriggerRequest(**{**entry, "body_hash": bytes.fromhex(entry["body_hash"])})
+
+
+def read_execution(entry: Mapping[str, Any], default_id: str) -> TrackedExecution | list[Problem]:
+    """Return one execution of an answer of `executions`; `default_id` is its id where the producer names none."""
+    if "problems" in entry:
+        return read_problems(entry["problems"])
+    execution_id, *values, actions = entry["values"]
+    values += [tuple([TrackedAction(*action) for action in actions])]
+    return TrackedExecution(execution_id or default_id, *values)
 
 
 def read_contact_file(fields: Mapping[str, Any]) -> ContactFile:
@@ -100,6 +95,23 @@ def _parse_triggers(raw: bytes, max_values: int) -> list[dict[str, Any]]:
         else {**vars(entry), "body_hash": entry.body_hash.hex()}
         for entry in (parse_entry(*item) for item in enumerate(read_batch(raw, max_values)))
     ]
+
+
+def _parse_executions(raw: bytes, max_values: int) -> list[dict[str, Any]]:
+    entries = enumerate(tracking_bodies.read_batch(raw, max_values))
+    return [_write_execution(tracking_bodies.parse_entry(*item, default_id="")) for item in entries]
+
+
+def _write_execution(execution: TrackedExecution | list[Problem]) -> dict[str, Any]:
+    if isinstance(execution, list):
+        return {"problems": _list_problems(execution)}
+    *values, actions = _list_values(execution)
+    return {"values": [*values, [_list_values(action) for action in actions]]}
+
+
+def _list_values(row: TrackedExecution | TrackedAction) -> list[Any]:
+    """The values of a row in the order of its fields: their names would be most of a large answer."""
+    return [getattr(row, field.name) for field in fields(row)]
 
 
 def _parse_contacts(raw: bytes) -> dict[str, Any]:
@@ -131,7 +143,8 @@ PARSERS: dict[str, Parser] = {
     "json": parse_body,
     "signed_json": parse_signed_json,
     "form": parse_form,
-    "report": parse_report,
+    "report": tracking_bodies.parse_report,
+    "executions": _parse_executions,
     "triggers": _parse_triggers,
     "contacts": _parse_contacts,
     "definition": _validate,

@@ -12,8 +12,8 @@ from dashboard.access import current_settings
 from dashboard.api import schemas
 from dashboard.bodies import LARGE_BODY_LIMIT
 from dashboard.errors import ProblemError, serialize_problems
-from dashboard.gevent_support import take_turns
 from dashboard.producers import PageCaller
+from dashboard.report_bodies import ParsedExecutions, read_executions
 from dashboard.resource import Resource
 from dashboard.responses import success
 from ephemeral.rate_limits import RateLimit, try_take_in_advance
@@ -25,7 +25,6 @@ from rules.tracking import (
     ReportedExecution,
     TrackedExecution,
     build_tracked_execution,
-    parse_tracked_execution,
 )
 from tasks.intake.tracked_executions import Acceptance, accept
 from tasks.operators import switches
@@ -114,14 +113,15 @@ def _answer(status: int, execution_id: str, message: str, *, duplicate: bool = F
     permission="track",
     site_key=True,
     body=ExecutionReports,
+    reader=read_executions,
     response=TRACKED_BATCH,
     status=202,
     limit=LARGE_BODY_LIMIT,
 )
-def track_executions(call: PageCaller, body: ExecutionReports) -> Any:
+def track_executions(call: PageCaller, body: ParsedExecutions) -> Any:
     """Track up to 500 executions of playbooks. Invalid ones are reported; the others are tracked."""
-    _consume_limit(call, len(body.executions))
-    valid, rejected = _parse_entries(call, body.executions)
+    _consume_limit(call, len(body))
+    valid, rejected = _sort_entries(call, body)
     _count("invalid", len(rejected))
     is_on = _is_on(call)
     if not is_on:
@@ -138,17 +138,12 @@ def track_executions(call: PageCaller, body: ExecutionReports) -> Any:
     )
 
 
-def _parse_entries(
-    call: PageCaller, entries: Sequence[Any]
+def _sort_entries(
+    call: PageCaller, entries: ParsedExecutions
 ) -> tuple[dict[int, TrackedExecution], dict[int, tuple[int, list[Problem]]]]:
     """The valid executions of a batch by index; and the others, with their status and problems."""
-    # Five hundred executions of a hundred actions take a fifth of a second.
-    parsed = {
-        index: parse_tracked_execution(entry, new_id(), f"executions[{index}]")
-        for index, entry in take_turns(enumerate(entries))
-    }
-    valid = {index: result for index, result in parsed.items() if isinstance(result, TrackedExecution)}
-    rejected = {index: (422, result) for index, result in parsed.items() if isinstance(result, list)}
+    valid = {index: entry for index, entry in enumerate(entries) if isinstance(entry, TrackedExecution)}
+    rejected = {index: (422, entry) for index, entry in enumerate(entries) if isinstance(entry, list)}
     trackable = _find_trackable(call, list(valid.values()))
     for index in [index for index, execution in valid.items() if execution.workflow_id not in trackable]:
         rejected[index] = (404, [Problem(f"executions[{index}].workflowId", _describe_unknown(call))])

@@ -23,7 +23,7 @@ from dashboard.responses import success
 from models import automation
 from models.ids import is_id
 from models.published import PublishedWorkflow
-from rules.parsers import read_requests
+from rules.parsers import read_request
 from rules.problems import Problem
 from rules.trigger_bodies import (
     Batch,
@@ -120,7 +120,8 @@ def parse_triggers(limit: int) -> ParsedBatch:
     """The triggers of the body, each parsed or with its problems. Raises `ProblemError`."""
     raw = bodies.read_json_bytes(limit)
     if len(raw) > LARGE_BATCH_BYTES:
-        return read_requests(parse_apart("triggers", raw, max_values=bodies.compute_max_values(limit)))
+        answers = parse_apart("triggers", raw, max_values=bodies.compute_max_values(limit))
+        return [read_request(answer) for answer in take_turns(answers)]
     entries = bodies.parse_here(read_batch, raw, bodies.compute_max_values(limit))
     # A thousand contacts take a tenth of a second.
     return [parse_entry(index, entry) for index, entry in take_turns(enumerate(entries))]

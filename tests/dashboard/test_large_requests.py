@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import flask
@@ -13,13 +14,16 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 import metrics
-from dashboard import parsing
+from dashboard import parsing, report_bodies
 from dashboard.held_bytes import HeldBytes
 from dashboard.parsing import key_turns
 from dashboard.parsing.pool import ParserPool, ParsersBusy
 from dashboard.parsing.process import ParserEnded
 from models import api_key
+from models.ids import is_id
 from rules.parser_messages import Request
+from rules.tracking import TrackedExecution
+from tasks.intake import tracked_executions
 from tests.dashboard.producers import Producer, definition
 from tests.dashboard.test_access import add_person, read_token, sign_in
 
@@ -83,15 +87,42 @@ def test_a_batch_that_is_no_batch_is_422_whatever_its_size(alice: Producer, pars
     assert (paths, parsed) == (["triggers", "more"], ["triggers"])
 
 
-def test_a_large_batch_of_tracked_executions_is_parsed_in_another_process(alice: Producer, parsed: list[str]) -> None:
+def test_a_large_batch_of_tracked_executions_is_validated_in_another_process(
+    alice: Producer, parsed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     automation_id = alice.create(type="playbook", definition=PLAYBOOK)["id"]
-    config = {"text": "x" * 3_000}
-    execution = {"workflowId": automation_id, "actions": [{"name": "show", "config": config}] * 90}
+    action = {"name": "show", "selector": "#offer", "config": {"text": "\x00" + "x" * 3_000, "n": 2**70}, "error": "no"}
+    entries: list[Any] = [
+        {"workflowId": automation_id.upper(), "userId": "", "deviceType": "tablet", "actions": [action] * 90},
+        {"workflowId": automation_id, "status": "lost", "actions": [{"name": ""}]}, [],
+    ]  # fmt: skip
+
+    def post(*more: Any) -> Any:
+        reply = alice.post("/api/track-executions", {"executions": [*entries, *more]}).json
+        return reply["accepted"], reply["rejected"], stored.pop()[0]
+
+    stored = record_stored(monkeypatch)
     parsed.clear()
-    assert alice.post("/api/track-executions", {"executions": [execution]}).json["accepted"] == 1
-    assert parsed == []
-    assert alice.post("/api/track-executions", {"executions": [execution] * 2}).json["accepted"] == 2
-    assert parsed == ["report"]
+    small = post()
+    monkeypatch.setattr(report_bodies, "parse_entry", None)
+    large = post(*entries[:1])
+    assert parsed == ["executions"]
+    assert (small[0], large[0]) == (1, 2)
+    assert large[1] == small[1]
+    assert replace(large[2], execution_id="") == replace(small[2], execution_id="")
+    assert is_id(large[2].execution_id)
+
+
+def record_stored(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[TrackedExecution]]:
+    """The executions of each batch that is accepted."""
+    stored: list[Sequence[TrackedExecution]] = []
+
+    def accept(workspace_id: str, site_key_id: str | None, executions: Sequence[TrackedExecution]) -> Any:
+        stored.append(executions)
+        return tracked_executions.accept(workspace_id, site_key_id, executions)
+
+    monkeypatch.setattr(sys.modules["dashboard.api.tracking"], "accept", accept)
+    return stored
 
 
 PLAYBOOK = {

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from rules.body_json import BodyError
 from rules.json_text import clean_json, dump_storable_json, has_unstorable
-from rules.parsers import parse_report
 from rules.problems import Problem
 from rules.tracking import (
     MAX_ACTIONS,
@@ -21,6 +20,7 @@ from rules.tracking import (
     compute_max_report_values,
     parse_tracked_execution,
 )
+from rules.tracking_bodies import parse_report
 
 WORKFLOW = "01A00000-0000-7000-8000-000000000000"
 DOCUMENTED = {
