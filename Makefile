@@ -1,7 +1,7 @@
 # Requires Python 3.11 or newer and pip. Uses uv where it is installed, because it is faster.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-fast test-all test-web check bench bench-large chaos clients demo lock web
+.PHONY: help up down test test-fast test-all test-web check bench bench-large bench-peers chaos clients demo lock web
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,6 +52,9 @@ bench: $(VENV)/dev.stamp ## Run the benchmarks
 
 bench-large: $(VENV)/dev.stamp ## Measure search and lists on a large database that is kept (N=10000000 executions)
 	@$(BIN)/python benchmarks/large.py $(or $(N),10000000)
+
+bench-peers: $(VENV)/dev.stamp ## Compare with Oban, DBOS, PgQueuer and Absurd (PEERS_PYTHON=python3.13)
+	@$(BIN)/python benchmarks/peers.py
 
 chaos: $(VENV)/dev.stamp ## Kill workers under load and count losses (N=2000 executions, KILLS=10)
 	@$(BIN)/python benchmarks/chaos.py $(or $(N),2000) $(or $(KILLS),10)

@@ -40,6 +40,7 @@ create index on plain.steps (run);
 create index on plain.runs (status);
 """
 
+DATABASE_URL = os.environ["PLAIN_DATABASE_URL"]
 broker = RedisBroker(client=redis.Redis.from_url(os.environ["PLAIN_REDIS_URL"]), middleware=[], namespace="plain")  # type: ignore[no-untyped-call]
 http = urllib3.PoolManager(maxsize=64, retries=False)
 thread_local = threading.local()
@@ -99,7 +100,7 @@ def send(email: str, text: str, key: str) -> str:
 
 def _get_connection() -> Any:
     if not hasattr(thread_local, "connection"):
-        thread_local.connection = psycopg2.connect(os.environ["PLAIN_DATABASE_URL"])
+        thread_local.connection = psycopg2.connect(DATABASE_URL)
     return thread_local.connection
 
 

@@ -84,6 +84,10 @@ class Contestant:
         for process in self.processes:
             process.send_signal(number)
 
+    def pause(self) -> None:
+        """Pause the processes, which may be in the middle of their work."""
+        self.signal(signal.SIGSTOP)
+
     @contextmanager
     def resume(self) -> Iterator[None]:
         self.signal(signal.SIGCONT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 from collections.abc import Iterator
@@ -27,9 +28,14 @@ def set_environment(servers: BenchmarkServers, **variables: str) -> None:
 
 
 def prepare(servers: BenchmarkServers, connections: int = 4, **variables: str) -> None:
-    """Set the environment, make the tables, and let this process accept triggers as the dashboard does."""
+    """Set the environment, make the tables, and connect this process."""
     set_environment(servers, **variables)
     subprocess.run([*BECKON, "prepare"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    connect(connections)
+
+
+def connect(connections: int) -> None:
+    """Let this process, which has the environment, accept triggers as the dashboard does."""
     import logs
     import settings as settings_module
     from ephemeral.connection import open_ephemeral
@@ -50,7 +56,10 @@ def start_program(command: list[str], servers: BenchmarkServers, slot: str, **va
     metrics.mkdir(exist_ok=True)
     environ = {**os.environ, "BECKON_SLOT": slot, "PROMETHEUS_MULTIPROC_DIR": str(metrics), **variables}
     with open(servers.home / f"{slot}.log", "ab") as log:
-        return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
+    # A benchmark that fails leaves no process behind, running or paused.
+    atexit.register(process.kill)
+    return process
 
 
 def start_engine(servers: BenchmarkServers, processes: int = 1, **variables: str) -> list[Process]:
