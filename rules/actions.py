@@ -15,7 +15,7 @@ from typing import Literal
 
 from email_validator import EmailNotValidError, validate_email
 
-from rules import schedule
+from rules import schedule, sms_text
 from rules.channels import CONVERSATION_CHANNELS, NOTICE_CHANNELS, TEXT_PROVIDERS
 from rules.containers import AnyJson, ListOf, MapOf, Nested, Object
 from rules.field_types import Boolean, Choice, Condition, Duration, FieldType, Integer, Number, OutboundUrl, Text
@@ -201,7 +201,11 @@ _TABLE = (
     Action(
         "send_sms",
         "Send a text message to the contact's phone.",
-        {"body": _BODY},
+        {
+            "body": _BODY,
+            "max_segments": Integer(1, sms_text.MAX_SEGMENTS),
+            "when_too_long": Choice("when_too_long", ("refuse", "cut")),
+        },
         frozenset({"body"}),
         queue="sending",
         channel="sms",

@@ -68,11 +68,14 @@ def truncate(text: str, limit: TextLimit) -> str:
     """Return the text if it fits, else its beginning and an ellipsis."""
     if limit.can_fit(text):
         return text
-    end = _find_cut(text, limit)
+    return f"{cut_at_word(text, _find_cut(text, limit))}{ELLIPSIS}"
+
+
+def cut_at_word(text: str, end: int) -> str:
+    """Return at most `end` characters of the text, up to the end of a word and never within a grapheme."""
     while end > 0 and _is_continuation(text, end):
         end -= 1
-    word = _find_word_end(text, end)
-    return f"{text[:word].rstrip()}{ELLIPSIS}"
+    return text[: _find_word_end(text, end)].rstrip()
 
 
 def _find_cut(text: str, limit: TextLimit) -> int:

@@ -15,6 +15,7 @@ from email.utils import parseaddr
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from rules import sms_text
 from sandbox import generated_texts, meta_graph
 from sandbox.http import HttpResponse, Request
 from sandbox.parsed_request import ParsedRequest, build_message
@@ -132,6 +133,8 @@ def _parse_telnyx_send(request: Request) -> ParsedRequest:
         return ParsedRequest("telnyx", to, HttpResponse(422, build_telnyx_error("40316", "No content provided")))
     if not (body.get("from") or body.get("messaging_profile_id")):
         return ParsedRequest("telnyx", to, HttpResponse(422, build_telnyx_error("40305", "Invalid 'from' address")))
+    if sms_text.measure(str(body["text"])).segments > sms_text.MAX_SEGMENTS:
+        return ParsedRequest("telnyx", to, HttpResponse(422, build_telnyx_error("40302", "Message too large")))
     message = build_message(request, "telnyx", str(uuid.uuid4()), to, body)
     return ParsedRequest("telnyx", to, HttpResponse(200, {"data": build_telnyx_message(message, "queued")}), message)
 
@@ -144,6 +147,7 @@ def build_telnyx_error(code: str, title: str) -> dict[str, Any]:
 def build_telnyx_message(message: Message, status: str) -> dict[str, Any]:
     """Build an outbound message in Telnyx's format."""
     text = str(message.body.get("text", ""))
+    length = sms_text.measure(text)
     return {
         "id": message.id,
         "record_type": "message",
@@ -152,9 +156,9 @@ def build_telnyx_message(message: Message, status: str) -> dict[str, Any]:
         "from": {"phone_number": str(message.body.get("from") or "+15550001111")},
         "to": [{"phone_number": message.to, "status": status, "carrier": "SANDBOX", "line_type": "Wireless"}],
         "text": text,
-        "parts": 1 + len(text) // 160,
+        "parts": length.segments,
         "cost": {"amount": "0.0000", "currency": "USD"},
-        "encoding": "GSM-7",
+        "encoding": length.encoding,
         "errors": [],
         "wait_seconds": 0.0,
     }

@@ -91,6 +91,7 @@ _MESSAGES = schemas.array_of(
             schemas.record(at=schemas.TIME, asked=schemas.TEXT, found={"type": ["boolean", "null"]})
         ),
         generationMs=schemas.nullable(schemas.COUNT), way=schemas.nullable(schemas.TEXT),
+        segments=schemas.nullable(schemas.COUNT),
         shortenedFrom=schemas.nullable(schemas.COUNT), buttons=schemas.array_of(schemas.ANY),
         quickReplies=schemas.array_of(schemas.TEXT),
         links=schemas.array_of(schemas.record(url=schemas.TEXT, clickedAt=schemas.nullable(schemas.TIME))),

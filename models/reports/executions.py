@@ -28,6 +28,7 @@ from models.tables import (
     WorkflowVersion,
 )
 from models.tables.executions import TriggerSource
+from rules import sms_text
 from rules.errors import BY_CLASS
 from rules.stages import MessageStatus, Stage, Status, StepStatus, WaitingFor
 
@@ -171,9 +172,10 @@ class _MessageRow(TypedDict):
 
 
 class MessageItem(_MessageRow):
-    """A message with its counted links, in their order."""
+    """A message with its counted links, in their order, and the parts of an SMS."""
 
     links: list[LinkItem]
+    segments: int | None
 
 
 class ExecutionDetail(ExecutionItem):
@@ -401,7 +403,11 @@ def _fetch_messages(execution_id: str) -> list[MessageItem]:
     )  # fmt: skip
     rows = fetch(_MessageRow, query.where(Message.execution_id == execution_id).order_by(Message.id))
     links = _fetch_links(execution_id)
-    return [{**row, "links": links.get(row["id"], [])} for row in rows]
+    return [{**row, "links": links.get(row["id"], []), "segments": _count_segments(row)} for row in rows]
+
+
+def _count_segments(message: _MessageRow) -> int | None:
+    return sms_text.measure(message["body"]).segments if message["channel"] == "sms" else None
 
 
 class _LinkRow(LinkItem):

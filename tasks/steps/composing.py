@@ -12,7 +12,7 @@ import mrml
 from models import workspace_preferences
 from models.engine.records import StoreLinks
 from models.engine.rows import MessageRow
-from rules import truncation
+from rules import sms_text, truncation
 from rules.channels import CHANNELS, CONVERSATION_CHANNELS
 from rules.definition import Step
 from rules.errors import InvalidRequest
@@ -96,11 +96,27 @@ def _build_content(
     if tracker:
         body = tracker.replace_in(body, _find_format(step))
     detail: dict[str, Any] = {}
+    if step.action == "send_sms":
+        body, detail = _bound_sms(step, body)
     if get_channel(step) in CONVERSATION_CHANNELS:
         body, detail = direct_messages.compose(step, body, facts)
     if tracker:
         detail = tracker.replace_in_detail(detail)
     return _Content(to, body, detail or None)
+
+
+def _bound_sms(step: Step, body: str) -> tuple[str, dict[str, Any]]:
+    """Return the text within the step's limit of parts, and its length before a cut; raise where it may not be cut."""
+    text, limit = sms_text.clean(body), step.with_.get("max_segments", sms_text.MAX_SEGMENTS)
+    length = sms_text.measure(text)
+    if length.segments <= limit:
+        return text, {}
+    if step.with_.get("when_too_long") != "cut":
+        raise InvalidRequest(
+            f"The SMS would have {length.segments} parts ({length.units} units of {length.encoding}), and the limit is"
+            f" {limit}. Shorten the text, or set when_too_long to cut."
+        )
+    return sms_text.cut(text, limit), {"shortenedFrom": len(text)}
 
 
 def _compose_notice(channel: str, source: str, facts: Mapping[str, object]) -> _Content:

@@ -208,7 +208,14 @@ def test_a_direct_message_shows_its_way_and_its_truncation(alice: Producer, auto
 
     assert (direct["way"], direct["shortenedFrom"], direct["quickReplies"]) == ("private_reply", 1400, [])
     assert direct["buttons"] == [{"title": "Shop", "url": "https://x.test/"}]
-    assert (email["way"], email["shortenedFrom"], email["buttons"]) == (None, None, [])
+    assert (email["way"], email["shortenedFrom"], email["buttons"], email["segments"]) == (None, None, [], None)
+
+
+def test_an_sms_shows_its_parts(alice: Producer, automation: dict[str, Any]) -> None:
+    execution_id = create_execution(alice, automation)
+    example_executions.create_message(alice, automation, execution_id, channel="sms", body="日" * 71)
+    (message,) = alice.get(f"/api/executions/{execution_id}").json["execution"]["messages"]
+    assert message["segments"] == 2
 
 
 def test_a_failed_execution_is_retried_and_a_finished_one_is_not(alice: Producer, automation: dict[str, Any]) -> None:
