@@ -46,7 +46,7 @@ clients: $(VENV)/dev.stamp ## Regenerate the types of clients/ from the OpenAPI 
 	@$(BIN)/python -m dashboard.api | $(BIN)/python clients/generate.py
 
 bench: $(VENV)/dev.stamp ## Run the benchmarks
-	@missed=0; for name in http_clients templates triggers trigger_rates attacks tracking executions fairness pipeline monitor lists runs; do \
+	@missed=0; for name in http_clients templates triggers trigger_rates attacks tracking executions fairness pipeline monitor lists runs memory; do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || missed=1; \
 	done; exit $$missed
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from zxcvbn import matching, scoring
-
 MIN_LENGTH = 12
 MAX_LENGTH = 256
 #: Minimum number of guesses: an online attacker makes fewer (zxcvbn calls it safely unguessable).
@@ -39,6 +37,9 @@ def check_password(password: str, personal: Sequence[str] = ()) -> str | None:
 
 
 def _estimate_guesses(password: str, personal_words: list[str]) -> float:
+    # Here, because its lists take 12 MB, which a process that checks no password saves.
+    from zxcvbn import matching, scoring
+
     # Not `zxcvbn.zxcvbn`: it stores the personal words in a global, where another thread's estimate would use them.
     ranked = {**matching.RANKED_DICTIONARIES, "user_inputs": matching.build_ranked_dict(personal_words)}
     matches = matching.omnimatch(password, ranked)

@@ -28,6 +28,7 @@ from typing import Any
 import settings
 from rules.json_text import load_json
 from workers import embedded, embedded_roles, generated_secrets, home, supervision
+from workers.child_process import ChildProcess
 from workers.home import StartupError
 from workers.old_logs import remove_old_logs
 
@@ -62,7 +63,7 @@ class Start:
         self.config = config
         self.killed_before = killed_before
         self._stop_requested = threading.Event()
-        self._supervisord: subprocess.Popen[bytes] | None = None
+        self._supervisord: ChildProcess | None = None
 
     def run(self, on_ready: ReadyCallback) -> None:
         """Start everything, call `on_ready` with access.json's content, and return after a signal stops it."""

@@ -22,7 +22,8 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from models.connection_pools import compute_embedded_limit
 from settings import ROOT, Settings
-from workers import embedded
+from workers import child_process, embedded
+from workers.child_process import ChildProcess
 from workers.home import StartupError
 
 #: The repository's supervisord.conf; a link beside this module brings it into the wheel.
@@ -73,22 +74,24 @@ def build_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def launch(settings: Settings) -> subprocess.Popen[bytes]:
-    """Start supervisord in a separate session, with no program running yet."""
-    command = [
-        *embedded.build_parent_death_prefix("TERM"),
-        *(sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(CONFIGURATION)),
-    ]
-    with open(settings.home / "logs" / "supervisord.out", "wb") as output:
-        return subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=build_environment(settings),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+def launch(settings: Settings) -> ChildProcess:
+    """Start supervisord in a separate session, with no program running yet. It shares the memory of this process."""
+    return child_process.fork(lambda: _run_supervisord(settings))
+
+
+def _run_supervisord(settings: Settings) -> None:
+    child_process.end_with_parent("supervisord")
+    os.setsid()
+    os.chdir(ROOT)
+    os.environ.update(build_environment(settings))
+    output = os.open(settings.home / "logs" / "supervisord.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for number in (sys.stdout.fileno(), sys.stderr.fileno()):
+        os.dup2(output, number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
+    # Not before: it loads the programs, whose modules read the environment.
+    from workers import supervisord
+
+    supervisord.main(str(CONFIGURATION))
 
 
 class Remote:
@@ -125,6 +128,17 @@ class Remote:
             for info in self._call("getAllProcessInfo")
         ]
 
+    def restart(self, program: Program) -> None:
+        """Stop a program in an orderly way if it runs, and start it; returns once it has run for a second."""
+        name = f"{program.group}:{program.name}"
+        if program.state in ("RUNNING", "STARTING"):
+            self._call("stopProcess", name)
+        self._call("startProcess", name)
+
+    def send_signal(self, program: Program, name: str) -> None:
+        """Send a signal to a program's process."""
+        self._call("signalProcess", f"{program.group}:{program.name}", name)
+
     def revive(self) -> list[str]:
         """Restart the programs that supervisord gave up on. Returns their names."""
         failed = [f"{program.group}:{program.name}" for program in self.list_programs() if program.state == "FATAL"]
@@ -132,7 +146,7 @@ class Remote:
         return failed
 
 
-def await_up(process: subprocess.Popen[bytes], remote: Remote, timeout: float = 20.0) -> None:
+def await_up(process: ChildProcess, remote: Remote, timeout: float = 60.0) -> None:
     """Wait until supervisord answers. Raises StartupError."""
     deadline = time.monotonic() + timeout
     while not remote.is_up():
@@ -141,14 +155,14 @@ def await_up(process: subprocess.Popen[bytes], remote: Remote, timeout: float = 
         time.sleep(0.02)
 
 
-def stop(process: subprocess.Popen[bytes]) -> bool:
+def stop(process: ChildProcess) -> bool:
     """Stop supervisord and its programs. Returns False if they had to be killed."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
         process.wait(STOP_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        process.send_signal(signal.SIGKILL)
+        process.wait(STOP_TIMEOUT_SECONDS)
         return False
     return True

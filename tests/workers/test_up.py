@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -106,6 +107,17 @@ def test_a_program_that_dies_is_restarted(running):
     os.kill(before, signal.SIGKILL)
     state, after = eventually(lambda: (now := read_state())[0] == "RUNNING" and now[1] != before and now, timeout=15)
     assert (state, after > 0) == ("RUNNING", True)
+
+
+def test_programs_are_forks_of_supervisord_and_share_its_memory(running):
+    supervisord = int((running.home / "run" / "supervisord.pid").read_text())
+    programs = {row["name"]: row["pid"] for row in running.status()["programs"]}
+    for name in ("engine-0", "tracking-0", "scheduler", "sandbox"):
+        memory = Path(f"/proc/{programs[name]}/smaps_rollup").read_text()
+        resident, proportional = (int(re.search(rf"^{size}: +(\d+) kB", memory, re.M)[1]) for size in ("Rss", "Pss"))
+        assert Path(f"/proc/{programs[name]}/comm").read_text().strip() == name
+        assert int(Path(f"/proc/{programs[name]}/stat").read_text().split()[3]) == supervisord
+        assert proportional < 0.6 * resident, name
 
 
 def test_a_taken_port_is_one_line_and_nothing_is_left_running(app):
