@@ -48,7 +48,16 @@ ROOT = Path(__file__).resolve().parent
 
 #: Set by `beckon up` for its own child processes; internal, not settings.
 INTERNAL = frozenset(
-    {"BECKON_ENV_FILE", "BECKON_GUARD", "BECKON_POSTGRES", "BECKON_PYTHON", "BECKON_REDIS", "BECKON_RUN", "BECKON_SLOT"}
+    {
+        "BECKON_ENV_FILE",
+        "BECKON_GUARD",
+        "BECKON_OLD_WEB_PROCESSES",
+        "BECKON_POSTGRES",
+        "BECKON_PYTHON",
+        "BECKON_REDIS",
+        "BECKON_RUN",
+        "BECKON_SLOT",
+    }
 )
 
 

@@ -2,7 +2,8 @@
 
 What must not be shared is made after the fork: connections, threads, listeners, random state, and the files of the
 metrics. Each web process counts in the slot that it takes from the first process: `dashboard-0`, `dashboard-1` and so
-on. A process that replaces another one takes its slot, and continues its counts.
+on. A process that replaces another one takes its slot, and continues its counts; after a restart the new ones take
+other slots while the old ones finish their requests (`gunicorn_restart`).
 """
 
 from __future__ import annotations
@@ -40,6 +41,15 @@ _make_metrics_directory()
 os.environ["BECKON_SLOT"] = "dashboard"
 
 import metrics  # noqa: E402
+from workers import gunicorn_restart  # noqa: E402
+
+#: The web processes of the code before a restart.
+OLD = gunicorn_restart.read_old()
+
+
+def on_starting(server: Any) -> None:
+    """On SIGUSR2, restart with the code that is on disk."""
+    server.reexec = lambda: gunicorn_restart.execute_anew(server, OLD)
 
 
 def when_ready(_server: Any) -> None:
@@ -51,6 +61,7 @@ def when_ready(_server: Any) -> None:
 def pre_fork(server: Any, worker: Any) -> None:
     """Give the next web process the first free slot."""
     taken = {other.slot for other in server.WORKERS.values()}
+    taken.update(gunicorn_restart.select_running(OLD, server.pid).values())
     worker.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
 
@@ -61,8 +72,14 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """In the web process: connect to PostgreSQL and Redis, and start the listeners."""
+    """In the web process: connect to PostgreSQL and Redis, start the listeners, and end those of the old code."""
     worker.wsgi.extensions["connect"]()
+    gunicorn_restart.end(OLD)
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """In a web process that ends: forget its open streams. The first process no longer knows those of the old code."""
+    metrics.forget_slot(f"dashboard-{worker.slot}")
 
 
 def child_exit(_server: Any, worker: Any) -> None:

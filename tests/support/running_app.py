@@ -17,12 +17,13 @@ PROGRAM = [sys.executable, "-m", "workers.command"]
 
 
 class RunningApp:
-    """A copy of Beckon with its own home and port."""
+    """A copy of Beckon with its own home and port; `code` is the directory of its code."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, code: Path = settings.ROOT) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         self.home = home
+        self.code = code
         # The settings of this test process do not apply to a copy of its own.
         prefixes = ("BECKON_", "DATABASE_", "REDIS_URL", "MAILGUN_", "META_", "SECRET_KEY", "PROMETHEUS_")
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
@@ -32,7 +33,7 @@ class RunningApp:
         """Run one command to its end."""
         return subprocess.run(
             [*PROGRAM, *arguments],
-            cwd=settings.ROOT, env={**self.environ, **environ}, capture_output=True, text=True, check=False,
+            cwd=self.code, env={**self.environ, **environ}, capture_output=True, text=True, check=False,
             timeout=150,
         )  # fmt: skip
 

@@ -1,0 +1,92 @@
+"""`beckon restart`: what it refuses, and how the dashboard passes its port and its web processes on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import settings
+from models import migrations
+from workers import forking, gunicorn_restart, home, restart, supervision
+from workers.home import StartupError
+
+
+@pytest.fixture
+def config(monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
+    """The settings of a copy that runs, has all migrations, and may not be asked to restart anything."""
+    monkeypatch.setattr(home, "find_running_pid", lambda _: 1)
+    monkeypatch.setattr(migrations, "list_pending", lambda _: [])
+    monkeypatch.setattr(supervision.Remote, "_call", lambda *_: pytest.fail("something is restarted"))
+    return settings.load()
+
+
+def refuse(config: settings.Settings) -> str:
+    """Why nothing is restarted."""
+    with pytest.raises(StartupError) as refused:
+        list(restart.restart(config))
+    return str(refused.value)
+
+
+def test_only_a_running_copy_is_restarted(config: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home, "find_running_pid", lambda _: None)
+    assert "is not running" in refuse(config)
+
+
+def test_nothing_is_restarted_before_the_migration_that_it_needs(
+    config: settings.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "list_pending", lambda _: ["0999_pre_new"])
+    assert refuse(config) == "nothing is restarted: 0999_pre_new is not applied; run `beckon migrate --pre`"
+
+
+@pytest.fixture
+def broken_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Code that does not load."""
+    (tmp_path / "broken_program.py").write_text("import no_such_module\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(forking, "MODULES", ("broken_program",))
+
+
+@pytest.mark.usefixtures("broken_code")
+@pytest.mark.parametrize("pending", [[], ["0999_post_new"]])
+def test_nothing_is_restarted_by_code_that_does_not_load(
+    config: settings.Settings, monkeypatch: pytest.MonkeyPatch, pending: list[str]
+) -> None:
+    # A post migration may wait: the programs run without it.
+    monkeypatch.setattr(migrations, "list_pending", lambda _: pending)
+    assert refuse(config).endswith("ModuleNotFoundError: No module named 'no_such_module'")
+
+
+class Server:
+    """gunicorn's first process, as the hooks see it."""
+
+    def __init__(self, workers: dict[int, int], pid: int = 0) -> None:
+        self.pid = pid or os.getpid()
+        self.WORKERS = {pid: SimpleNamespace(slot=slot) for pid, slot in workers.items()}
+        self.LISTENERS = [SimpleNamespace(fileno=lambda: 7)]
+
+
+def test_the_next_dashboard_gets_the_sockets_and_the_web_processes_that_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executed: dict[str, Any] = {}
+    monkeypatch.setattr(os, "execve", lambda _file, argv, env: executed.update(argv=argv[1:], env=env))
+    with subprocess.Popen(["sleep", "60"]) as older:
+        gunicorn_restart.execute_anew(Server({101: 0, 102: 1}), {older.pid: 2, 2**22: 3})
+        older.kill()
+    monkeypatch.setattr(os, "environ", executed["env"])
+    assert executed["argv"] == ["-m", "workers.command", "dashboard"]
+    assert (os.environ["GUNICORN_FD"], os.environ["GUNICORN_PID"]) == ("7", str(os.getpid()))
+    assert gunicorn_restart.read_old() == {101: 0, 102: 1, older.pid: 2}
+    # What the web processes and the next restart inherit has none of it.
+    assert gunicorn_restart.read_old() == {}
+
+
+def test_a_process_that_only_has_the_id_of_an_old_one_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("another program is ended"))
+    gunicorn_restart.end({os.getppid(): 0, 2**22: 1})

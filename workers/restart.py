@@ -1,0 +1,73 @@
+"""`beckon restart`: replaces the programs of a running copy by the code that is on disk, one after the other.
+
+The dashboard's port stays open and its requests finish (`gunicorn_restart`). Every other program ends in an orderly
+way, so its work continues in the next process, and starts again. Nothing is stopped before all of the new code has
+loaded here, or while a migration that it needs is pending.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Iterator
+from xmlrpc.client import Fault
+
+from models import migrations
+from settings import Settings
+from workers import forking, home
+from workers.child_process import list_children
+from workers.home import StartupError
+from workers.supervision import Program, Remote
+
+#: What can be restarted, in this order: first what the others send to.
+PROGRAMS = ("sandbox", "engine", "tracking", "scheduler", "dashboard")
+#: The dashboard loads, and its old web processes finish their requests.
+DASHBOARD_TIMEOUT_SECONDS = 60.0
+
+
+def restart(config: Settings, names: tuple[str, ...] = PROGRAMS) -> Iterator[str]:
+    """Restart these programs; yields each process's name once it runs anew. Raises StartupError."""
+    if home.find_running_pid(config.home) is None:
+        raise StartupError(f"Beckon is not running in {config.home}; start it with `beckon up`")
+    check_code(config)
+    remote = Remote(config.run)
+    for name in names:
+        for program in remote.list_programs():
+            if program.group == "beckon" and program.name.partition("-")[0] == name:
+                _restart_program(remote, program)
+                yield program.name
+
+
+def check_code(config: Settings) -> None:
+    """Check that the programs' code loads, and that the database has what it needs. Raises StartupError."""
+    pending = migrations.list_pending(config.database_url)
+    if pending and not migrations.is_post(pending[0]):
+        raise StartupError(f"nothing is restarted: {pending[0]} is not applied; run `beckon migrate --pre`")
+    try:
+        for name in forking.MODULES:
+            importlib.import_module(name)
+        # Imported by name, as gunicorn imports it: workers and dashboard must not import each other.
+        importlib.import_module("dashboard").load_app()
+    except Exception as error:
+        raise StartupError(f"nothing is restarted: the code does not load: {type(error).__name__}: {error}") from error
+
+
+def _restart_program(remote: Remote, program: Program) -> None:
+    try:
+        if program.state == "RUNNING" and program.name == "dashboard":
+            _replace_dashboard(remote, program)
+        else:
+            remote.restart(program)
+    except Fault as fault:
+        raise StartupError(f"{program.name} does not start: {fault.faultString}; see {program.log}") from fault
+
+
+def _replace_dashboard(remote: Remote, program: Program) -> None:
+    """Have the dashboard execute itself anew, and wait until only web processes of the new code are left."""
+    old = list_children(program.pid)
+    remote.send_signal(program, "USR2")
+    deadline = time.monotonic() + DASHBOARD_TIMEOUT_SECONDS
+    while not (children := list_children(program.pid)) or children & old:
+        if time.monotonic() > deadline:
+            raise StartupError(f"the dashboard is not replaced yet: see {program.log}")
+        time.sleep(0.1)
