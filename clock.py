@@ -18,6 +18,11 @@ def shift(real: datetime) -> datetime:
     return real + timedelta(seconds=OFFSET_SECONDS)
 
 
+def unshift(moment: datetime) -> datetime:
+    """Convert the application's time to the real time, in which providers answer."""
+    return moment - timedelta(seconds=OFFSET_SECONDS)
+
+
 def now() -> datetime:
     """Return the application's current time as an aware UTC datetime."""
     return shift(datetime.now(UTC))

@@ -19,6 +19,7 @@ from models.expressions import acting_workspace, build_seconds, is_any, is_locke
 from models.queries import execute, fetch, fetch_first, fetch_values
 from models.tables import Execution, Message, Step
 from rules.channels import NOTICE_CHANNELS
+from rules.json_text import dump_storable_json
 from rules.stages import MessageStatus, Stage
 
 #: How far along each status is; a callback moves a message forward only.
@@ -88,6 +89,16 @@ def find_unresolved(provider: str, contact_id: str, text: str) -> StoredMessageR
     return fetch_first(StoredMessageRow, query.order_by(Message.id).limit(1).for_update())
 
 
+class LookUp(TypedDict):
+    """One look-up of a message: the address in question, whether the provider has it, None if it did not answer, and
+    the error in its place."""
+
+    asked: str
+    found: bool | None
+    requested: bool
+    error: str | None
+
+
 def get_for_update(message_id: str) -> StoredMessageRow | None:
     """Return one message of the acting workspace, locked until the transaction ends."""
     return _fetch_locked((Message.workspace_id == acting_workspace()) & (Message.id == message_id))
@@ -136,15 +147,13 @@ def claim_requested_look_ups(limit: int) -> list[str]:
     return _claim_due(Message.look_up_requested_at, limit)
 
 
-def record_look_up(message_id: str, question: str, has_found: bool | None, *, requested: bool) -> None:
-    """Keep a look-up of a message of unknown outcome: the address in question and whether the provider has it, None if
-    it did not answer. `requested` ends an operator's request."""
-    entry = fn.jsonb_build_array(
-        fn.jsonb_build_object("at", now(), "asked", question, "found", has_found, "requested", requested)
-    )
-    changes = {"look_up_requested_at": None} if requested else {}
+def record_look_up(message_id: str, entry: LookUp) -> None:
+    """Keep a look-up of a message of unknown outcome; one that an operator requested ends the request."""
+    fields = peewee.Value(dump_storable_json(entry), converter=str).cast("jsonb")
+    stored = fn.jsonb_build_array(peewee.Expression(fn.jsonb_build_object("at", now()), "||", fields))
+    changes = {"look_up_requested_at": None} if entry["requested"] else {}
     execute(
-        Message.update(look_up_log=peewee.Expression(Message.look_up_log, "||", entry), updated_at=now(), **changes)
+        Message.update(look_up_log=peewee.Expression(Message.look_up_log, "||", stored), updated_at=now(), **changes)
         .where(Message.id == message_id, Message.status == "outcome_unknown")
     )  # fmt: skip
 
@@ -173,12 +182,27 @@ def _claim_due(time: Any, limit: int) -> list[str]:
     return fetch_values(query.returning(Message.id).with_cte(due))
 
 
-def record_reconciliation_attempt(message_id: str, next_in_seconds: float | None) -> None:
-    """Count a reconciliation attempt without a result; None for `next_in_seconds` schedules no other."""
+class LockedRow(TypedDict):
+    """What a look-up may change, locked until the transaction ends, and PostgreSQL's time."""
+
+    resends: int
+    locked_at: datetime
+
+
+def lock_unchanged(message_id: str, sending_at: datetime) -> LockedRow | None:
+    """Lock a message whose outcome is still unknown since the send at `sending_at`; None if that was resolved."""
+    query = Message.select(Message.resends, now().alias("locked_at")).where(
+        Message.id == message_id, Message.status == "outcome_unknown", Message.sending_at == sending_at
+    )
+    return fetch_first(LockedRow, query.for_update())
+
+
+def schedule_look_up(message_id: str, at: datetime | None, passed: int) -> None:
+    """Set when a message of unknown outcome is looked up next, None for never, and how many look-ups have passed."""
     execute(
-        Message.update(
-            look_ups=Message.look_ups + 1, updated_at=now(), look_up_at=now() + build_seconds(next_in_seconds)
-        ).where(Message.id == message_id, Message.status == "outcome_unknown")
+        Message.update(look_ups=passed, updated_at=now(), look_up_at=at).where(
+            Message.id == message_id, Message.status == "outcome_unknown"
+        )
     )
 
 

@@ -17,7 +17,7 @@ from models.errors import NotFound
 from models.queries import execute, fetch_first
 from models.recent_reads import RecentReads
 from models.tables import Workspace
-from models.tables.workspaces import WhenUnknown
+from rules.reconciliation import WhenUnknown
 
 #: The groups in which preferences are shown and changed; the audit log names the group.
 Section = Literal["sender", "delivery", "retention"]

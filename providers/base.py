@@ -16,6 +16,7 @@ from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from rules.errors import ConfigurationError, ExecutionError
+from rules.reconciliation import WhenUnknown
 
 CallbackKind = Literal[
     "delivered",
@@ -149,8 +150,12 @@ class Provider(ABC):
     name: ClassVar[str]
     #: The display name, for messages.
     label: ClassVar[str]
-    #: Whether `find_receipt` can reconcile a message whose response was lost.
+    #: Whether `find_receipt` can reconcile a message whose response was lost, and what it searches.
     can_reconcile: ClassVar[bool] = False
+    searched_records: ClassVar[str] = "events"
+    #: What follows where neither the step nor the workspace says otherwise and the message is not found. Only a
+    #: provider that certainly lists what it accepted may have it sent again.
+    when_unknown: ClassVar[WhenUnknown] = "hold"
     #: Timeouts of the connection and of the response. Accept-and-queue APIs get a long one: a send that times out is an
     #: unknown outcome, and waiting is cheaper.
     connect_seconds: float = 5.0

@@ -1,7 +1,9 @@
 """Sends email through Mailgun, reconciles unknown outcomes, and parses its callbacks and inbound mail.
 
 Mailgun has no idempotency key. Our message key is the user variable `beckon_key`, which every event contains;
-`find_receipt` searches the events for it. Pages: documentation.mailgun.com, Messages, Events, Webhooks.
+`find_receipt` searches the events for it. Events are asked although Mailgun calls that API deprecated in favour of its
+Logs: it takes the domain's own key and filters by recipient. Pages: documentation.mailgun.com, Messages, Events, Event
+polling, Webhooks.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ from rules.errors import (
 
 #: Maximum pages of 300 events that `find_receipt` reads.
 MAX_PAGES = 20
+#: How long before the send the search begins, for clocks that differ.
+SEARCH_MARGIN = timedelta(minutes=5)
 
 _KEY = ErrorRule(ConfigurationError, "Check MAILGUN_API_KEY and that MAILGUN_BASE_URL is the region of the domain.")
 _SENDER = ErrorRule(ConfigurationError, "Verify or activate the sending domain in Mailgun, then try again.")
@@ -63,6 +67,7 @@ class Mailgun(Provider):
     name = "mailgun"
     label = "Mailgun"
     can_reconcile = True
+    when_unknown = "resend"
 
     def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
         """Send the message; the receipt's id is the Message-Id without angle brackets."""
@@ -82,7 +87,7 @@ class Mailgun(Provider):
 
     def find_receipt(self, account: Account, key: str, since: datetime, to: str | None = None) -> Receipt | None:
         """Return the receipt of the message with `key` from the events of `to` since then, or None."""
-        begin = (since - timedelta(minutes=1)).timestamp()
+        begin = (since - SEARCH_MARGIN).timestamp()
         query = {"begin": f"{begin:.3f}", "ascending": "yes", "limit": 300, "event": "accepted"}
         url: str | None = (
             f"{_build_domain_url(account)}/events?{urlencode({**query, **({'recipient': to} if to else {})})}"
@@ -189,8 +194,13 @@ def _fetch_events_page(account: Account, url: str | None) -> dict[str, Any]:
 
 
 def _build_next_page_url(account: Account, page: Mapping[str, Any]) -> str | None:
-    """Return the next page's URL on our own base URL: the key must not go to another host."""
-    link = urlsplit(get_text(page, "paging", "next") or "")
-    if not page["items"] or not link.path:
+    """Return the next page's URL on our own base URL: the key must not go to another host.
+
+    An empty page is the last one; any other names the next.
+    """
+    if not page["items"]:
         return None
+    link = urlsplit(get_text(page, "paging", "next") or "")
+    if not link.path:
+        raise ProviderUnavailable("Mailgun's events ended without a last page. It will be retried automatically.")
     return f"{account.base_url.rstrip('/')}{link.path}" + (f"?{link.query}" if link.query else "")

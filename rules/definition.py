@@ -12,6 +12,7 @@ from typing import Any
 
 from rules.actions import ACTIONS, Action
 from rules.parsing import DefinitionError, read
+from rules.reconciliation import WhenUnknown
 from rules.retries import MAX_RETRIES
 from rules.schedule import DAYS, ActiveHours, parse_duration, parse_time_of_day
 from rules.stages import Queue
@@ -104,7 +105,7 @@ class Step:
     variants: tuple[Variant, ...] = ()
     retry_max: int = MAX_RETRIES
     #: None takes the workspace's policy.
-    on_unknown: str | None = None
+    on_unknown: WhenUnknown | None = None
     send_at: str | None = None
     review: bool = False
     #: Whether the clicks on its links are counted.

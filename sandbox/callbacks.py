@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from rules.json_text import dump_json
 from sandbox import meta_events
-from sandbox.provider_apis import build_telnyx_message, extract_user_variables
+from sandbox.look_ups import extract_user_variables
+from sandbox.provider_apis import build_telnyx_message
 from sandbox.store import META, Message, now
 
 EVENTS = (

@@ -8,7 +8,9 @@ from typing import Any
 from rules.json_text import dump_json
 from sandbox.http import HttpResponse
 from sandbox.meta_graph import build_meta_error
+from sandbox.parsed_request import ParsedRequest
 from sandbox.provider_apis import build_gemini_error, build_openai_error, build_telnyx_error
+from sandbox.store import Fault
 
 #: The body of `bad_json`: the beginning of an HTML page, as from a proxy.
 GARBAGE = "<html><body>It works!</bo"
@@ -98,3 +100,20 @@ def build_generation_fault_response(provider: str, fault: str) -> HttpResponse:
 def build_meta_error_response(code: int, subcode: int | None) -> HttpResponse:
     """Build an error response of Meta's with this code."""
     return HttpResponse(400, build_meta_error(code, f"(#{code}) Rejected by a fault of the sandbox.", subcode))
+
+
+def build_look_up_fault_response(parsed: ParsedRequest, fault: Fault) -> HttpResponse | None:
+    """Build the response to a look-up under a fault of look-ups alone; None for any other fault or request."""
+    listing = parsed.listing
+    if listing is None:
+        return None
+    match fault.fault:
+        case "lookup_auth":
+            return build_auth_error_response(parsed.provider)
+        case "lookup_never":
+            return listing.build([])
+        case "lookup_late":
+            return listing.list_older(fault.seconds)
+        case "lookup_second_page":
+            return listing.build_filler() if listing.build_filler else listing.list_all()
+    return None

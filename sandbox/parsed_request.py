@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.http import HttpResponse, Request
+from sandbox.look_ups import Listing
 from sandbox.store import Message, now
 
 
@@ -18,6 +19,8 @@ class ParsedRequest:
     response: HttpResponse
     message: Message | None = None
     call: str = "send"
+    #: For a look-up of accepted messages: what its response is built from.
+    listing: Listing | None = None
 
 
 def build_message(

@@ -7,16 +7,15 @@ each checks the other. Meta's API is in `sandbox.meta_graph`.
 
 from __future__ import annotations
 
-import base64
 import re
 import secrets
 import uuid
 from email.utils import parseaddr
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 from rules import sms_text
-from sandbox import generated_texts, meta_graph
+from sandbox import generated_texts, look_ups, meta_graph
 from sandbox.http import HttpResponse, Request
 from sandbox.parsed_request import ParsedRequest, build_message
 from sandbox.store import Message, Store, now
@@ -29,9 +28,11 @@ def parse_request(request: Request, store: Store) -> ParsedRequest | None:
         case ("POST", "v3", domain, "messages"):
             return _parse_mailgun_send(request, domain)
         case ("GET", "v3", domain, "events", *page):
-            return _parse_mailgun_events(request, domain, store, int(page[0]) if page and page[0].isdigit() else 0)
+            return _parse_mailgun_events(request, domain, store, page[0] if page else None)
         case ("POST", "v2", "messages"):
             return _parse_telnyx_send(request)
+        case ("GET", "v2", "detail_records"):
+            return _parse_telnyx_records(request, store)
         case ("POST", "v1beta", "models", action) if action.endswith(":generateContent"):
             return _parse_gemini_request(request, action.removesuffix(":generateContent"))
         case ("POST", "v1", "chat", "completions"):
@@ -81,45 +82,26 @@ def _parse_mailgun_send(request: Request, domain: str) -> ParsedRequest:
     return ParsedRequest("mailgun", to, HttpResponse(200, {"id": message_id, "message": "Queued. Thank you."}), message)
 
 
-#: Events per page of the events endpoint.
-_PAGE_SIZE = 300
-
-
-def _parse_mailgun_events(request: Request, domain: str, store: Store, page: int) -> ParsedRequest:
+def _parse_mailgun_events(request: Request, domain: str, store: Store, page: str | None) -> ParsedRequest:
     if not request.headers.get("authorization", "").startswith("Basic "):
         return ParsedRequest("mailgun", "", HttpResponse(401, "Forbidden"), call="look_up")
-    begin, recipient = float(request.query.get("begin") or 0), request.query.get("recipient")
-    events = [
-        build_accepted_event(message)
-        for message in store.messages
-        if message.provider == "mailgun" and f"/v3/{domain}/" in message.path and message.at.timestamp() >= begin
-        if recipient in (None, message.to)
-    ]
-    items = (
-        events[page * _PAGE_SIZE : (page + 1) * _PAGE_SIZE] if request.query.get("event") in (None, "accepted") else []
+    return _build_look_up(
+        "mailgun", request.query.get("recipient"), look_ups.build_events_listing(request, domain, store, page)
     )
-    link = f"http://{request.headers.get('host')}/v3/{domain}/events/{page + 1}?begin={begin:.3f}&event=accepted"
-    link += f"&recipient={quote(recipient)}" if recipient else ""
-    return ParsedRequest("mailgun", "", HttpResponse(200, {"items": items, "paging": {"next": link}}), call="look_up")
 
 
-def build_accepted_event(message: Message) -> dict[str, Any]:
-    """Build Mailgun's `accepted` event of a message."""
-    return {
-        "event": "accepted",
-        "id": base64.urlsafe_b64encode(message.id.encode()).decode()[:22],
-        "timestamp": message.at.timestamp(),
-        "log-level": "info",
-        "message": {"headers": {"message-id": message.id.strip("<>"), "to": message.to}},
-        "recipient": message.to,
-        "tags": [],
-        "user-variables": extract_user_variables(message),
-    }
+def _parse_telnyx_records(request: Request, store: Store) -> ParsedRequest:
+    if not request.headers.get("authorization", "").startswith("Bearer "):
+        error = build_telnyx_error("10009", "Authentication failed")
+        return ParsedRequest("telnyx", "", HttpResponse(401, error), call="look_up")
+    if request.query.get("filter[record_type]") != "messaging":
+        error = build_telnyx_error("10015", "filter[record_type] must be messaging")
+        return ParsedRequest("telnyx", "", HttpResponse(400, error), call="look_up")
+    return _build_look_up("telnyx", request.query.get("filter[cld]"), look_ups.build_records_listing(request, store))
 
 
-def extract_user_variables(message: Message) -> dict[str, str]:
-    """Return the user variables of an email."""
-    return {name.removeprefix("v:"): value for name, value in message.body.items() if name.startswith("v:")}
+def _build_look_up(provider: str, to: str | None, listing: look_ups.Listing) -> ParsedRequest:
+    return ParsedRequest(provider, to or "", listing.list_all(), call="look_up", listing=listing)
 
 
 def _parse_telnyx_send(request: Request) -> ParsedRequest:

@@ -101,7 +101,7 @@ class Sandbox:
                 return None
             case "bad_json":
                 return HttpResponse(self.accept(parsed).status, faults.GARBAGE)
-        return None
+        return faults.build_look_up_fault_response(parsed, fault)
 
     async def handle_script_request(self, request: Request) -> HttpResponse:
         """Respond to the endpoints for scripts."""

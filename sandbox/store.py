@@ -15,15 +15,19 @@ from rules.channels import CONVERSATION_CHANNELS, PROVIDER_NAMES, TEXT_PROVIDERS
 MAX_MESSAGES = 50_000
 #: Additional faults of text generators: a safety filter's refusal, no text, a text that ran out of tokens.
 TEXT_GENERATOR_FAULTS = ("blocked", "empty", "cut_short")
+#: Additional faults of look-ups: messages listed late, never, or after other records; a key that may not read.
+LOOK_UP_FAULTS = ("lookup_late", "lookup_never", "lookup_auth", "lookup_second_page")
+#: The providers that list what they accepted.
+LOOK_UP_PROVIDERS = ("mailgun", "telnyx")
 FAULTS = (
     "http_500", "http_429", "timeout", "reset_before", "reset_after", "slow", "bad_json", "auth", "refused",
-    *TEXT_GENERATOR_FAULTS,
+    *TEXT_GENERATOR_FAULTS, *LOOK_UP_FAULTS,
 )  # fmt: skip
 
 #: Meta's two channels.
 META = CONVERSATION_CHANNELS
 #: Default seconds of a fault; for `http_429` the requested wait.
-DEFAULT_SECONDS = {"timeout": 60.0, "slow": 5.0, "http_429": 1.0}
+DEFAULT_SECONDS = {"timeout": 60.0, "slow": 5.0, "http_429": 1.0, "lookup_late": 30.0}
 
 _SECRET_HEADERS = re.compile(r"(?i)authorization|cookie|.*(api-?key|token|secret|password).*")
 
@@ -86,9 +90,12 @@ class Fault:
             raise ValueError("refused is a fault of facebook and instagram; it requires a code and may have a subcode")
         if fault in TEXT_GENERATOR_FAULTS and provider not in TEXT_PROVIDERS:
             raise ValueError(f"{fault} is a fault of {' and '.join(TEXT_PROVIDERS)}")
+        if fault in LOOK_UP_FAULTS and (provider not in LOOK_UP_PROVIDERS or match.get("call") == "send"):
+            raise ValueError(f"{fault} is a fault of look-ups at {' and '.join(LOOK_UP_PROVIDERS)}")
         if not isinstance(subcode, int | None):
             raise ValueError("subcode must be a number")
-        left, to, call = times or -1, match.get("to"), match.get("call", "send")
+        default_call = "look_up" if fault in LOOK_UP_FAULTS else "send"
+        left, to, call = times or -1, match.get("to"), match.get("call", default_call)
         return cls(str(provider), str(fault), left, float(seconds), to, call, code or 0, subcode)
 
 

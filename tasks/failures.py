@@ -19,7 +19,7 @@ from models.engine.records import PauseProvider, Suppress
 from providers.registry import SENDERS
 from rules.definition import Step
 from rules.errors import ConfigurationError, ExecutionError, RateLimited, UnknownOutcome
-from rules.reconciliation import LOOK_UP_DELAYS_SECONDS
+from rules.reconciliation import schedule_first
 from rules.retries import compute_delay_seconds
 from settings import Settings
 from tasks.runtime import message_rows, moves, step_rows
@@ -27,6 +27,7 @@ from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.outside_calls import undo_call
 from tasks.steps.accounts import fingerprint
 from tasks.steps.limit_reservations import release_daily_limits
+from tasks.steps.unknown_policy import find_policy
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ def handle_failure(
     if step is not None:
         step_rows.fail(claimed, step, _as_json(error))
     if isinstance(error, UnknownOutcome) and step is not None:
-        _record_unknown_outcome(claimed, step, error, provider)
+        _record_unknown_outcome(claimed, step, error)
         return
     retries_left = (step.retry_max if step else 0) - (claimed.state["attempt"] - 1)
     if error.retryable and retries_left > 0 and claimed.row["automatic_retries"]:
@@ -133,14 +134,20 @@ def _pause_for_configuration(
     moves.wait(claimed, "configuration", claimed.now() + timedelta(seconds=CONFIGURATION_RETRY_SECONDS))
 
 
-def _record_unknown_outcome(claimed: ClaimedExecution, step: Step, error: UnknownOutcome, provider: str | None) -> None:
-    can_reconcile = provider in SENDERS and SENDERS[provider].can_reconcile
-    will_reconcile = can_reconcile or (step.on_unknown == "resend" and claimed.messages[step.id]["resends"] == 0)
+def _record_unknown_outcome(claimed: ClaimedExecution, step: Step, error: UnknownOutcome) -> None:
+    message = claimed.messages[step.id]
+    sender, now = SENDERS[message["provider"]], claimed.now()
+    policy = find_policy(step, message["provider"], claimed.row["workspace_id"])
     message_rows.update(
         claimed,
         step,
         status="outcome_unknown",
-        look_up_at=claimed.now() + timedelta(seconds=LOOK_UP_DELAYS_SECONDS[0]) if will_reconcile else None,
+        look_up_at=schedule_first(
+            message["sending_at"] or now,
+            now,
+            can_reconcile=sender.can_reconcile,
+            when_unknown="hold" if message["resends"] else policy,
+        ),
         look_ups=0,
         error_class=error.error_class,
         error_message=error.message,

@@ -88,7 +88,10 @@ _MESSAGES = schemas.array_of(
         providerMessageId=schemas.nullable(schemas.TEXT), sentAt=schemas.nullable(schemas.TIME),
         nextLookupAt=schemas.nullable(schemas.TIME),
         lookups=schemas.array_of(
-            schemas.record(at=schemas.TIME, asked=schemas.TEXT, found={"type": ["boolean", "null"]})
+            schemas.record(
+                at=schemas.TIME, asked=schemas.TEXT, found={"type": ["boolean", "null"]}, requested=schemas.BOOL,
+                error=schemas.nullable(schemas.TEXT),
+            )
         ),
         generationMs=schemas.nullable(schemas.COUNT), way=schemas.nullable(schemas.TEXT),
         segments=schemas.nullable(schemas.COUNT),
@@ -218,7 +221,7 @@ def _serialize(execution: ExecutionItem) -> dict[str, Any]:
 def _serialize_message(row: MessageItem) -> dict[str, Any]:
     hidden = ("error_class", "error_message", "next_look_up_at")
     fields = {name: value for name, value in row.items() if name not in hidden}
-    lookups = [{**entry, "at": datetime.fromisoformat(entry["at"])} for entry in row["lookups"]]
+    lookups = [{"error": None, **entry, "at": datetime.fromisoformat(entry["at"])} for entry in row["lookups"]]
     return {
         **to_api_fields(fields),
         "lookups": lookups,

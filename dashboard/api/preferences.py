@@ -14,9 +14,10 @@ from dashboard.resource import Resource
 from dashboard.responses import success
 from models import workspace_preferences
 from models.checks.retention import KEEP_DAYS, MIN_KEEP_DAYS, PERIODS
-from models.tables.workspaces import WhenUnknown
 from models.workspace_preferences import Preferences
+from providers.registry import SENDERS
 from rules.contacts import normalise_email
+from rules.reconciliation import WhenUnknown
 from rules.senders import find_name_fault
 
 preferences = Resource("preferences")
@@ -25,7 +26,10 @@ _SENDER = {
     "name": schemas.nullable(schemas.TEXT), "address": schemas.nullable(schemas.TEXT),
     "postalAddress": schemas.nullable(schemas.TEXT), "helpText": schemas.nullable(schemas.TEXT),
 }  # fmt: skip
-_DELIVERY = {"whenUnknown": schemas.nullable(schemas.TEXT), "default": schemas.TEXT}
+_DELIVERY = {
+    "whenUnknown": schemas.nullable(schemas.TEXT),
+    "defaults": schemas.record(**dict.fromkeys(SENDERS, schemas.TEXT)),
+}
 _RETENTION = {
     "keepDays": schemas.nullable(schemas.COUNT), "default": schemas.COUNT, "minimum": schemas.COUNT,
     "periods": schemas.array_of(schemas.record(what=schemas.TEXT, days=schemas.COUNT, adjustable=schemas.BOOL)),
@@ -40,8 +44,6 @@ def _check_name(text: str) -> str:
 
 
 LongText = Annotated[str, StringConstraints(min_length=1, max_length=500)]
-#: What Beckon does where neither a step nor the workspace says otherwise.
-DEFAULT_POLICY: WhenUnknown = "hold"
 
 
 class SenderUpdate(Body):
@@ -54,7 +56,7 @@ class SenderUpdate(Body):
 
 
 class DeliveryUpdate(Body):
-    """The policy for a send of unknown outcome that a look-up does not find; null takes the default."""
+    """The policy for a message of unknown outcome that its look-ups do not find; null takes each provider's default."""
 
     when_unknown: WhenUnknown | None = Field(alias="whenUnknown")
 
@@ -94,7 +96,7 @@ def serialize_sender(current: Preferences) -> Mapping[str, Any]:
 
 @preferences.api("GET", "/api/settings/delivery", permission="read", response=_DELIVERY)
 def show_delivery(call: Caller) -> Any:
-    """Show the policy for messages of unknown outcome; null means the default."""
+    """Show the policy for messages of unknown outcome; null means the default of each provider."""
     return _build_delivery(workspace_preferences.load(call.workspace_id))
 
 
@@ -106,7 +108,12 @@ def change_delivery(call: Caller, body: DeliveryUpdate) -> Any:
 
 
 def _build_delivery(current: Preferences) -> Any:
-    return success(whenUnknown=current.when_unknown, default=DEFAULT_POLICY)
+    return success(whenUnknown=current.when_unknown, defaults=list_default_policies())
+
+
+def list_default_policies() -> dict[str, WhenUnknown]:
+    """What each provider's messages of unknown outcome come to where neither the step nor the workspace says so."""
+    return {name: sender.when_unknown for name, sender in SENDERS.items()}
 
 
 @preferences.api("GET", "/api/settings/retention", permission="read", response=_RETENTION)

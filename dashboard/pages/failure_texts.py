@@ -11,7 +11,7 @@ from dashboard.pages import labels
 from models.failure_scope import CONFIGURATION
 from models.reports.failures import FailureGroup, UnknownCount, UnknownItem
 from rules.errors import BY_CLASS
-from rules.reconciliation import LOOK_UP_DELAYS_SECONDS
+from rules.reconciliation import LOOK_UP_SECONDS, count_passed
 from rules.retries import MAX_RETRIES
 
 #: The classes, as the filter of the page.
@@ -112,10 +112,7 @@ class LookUpPoint:
 
 def build_look_up_points(items: Sequence[UnknownItem], now: datetime) -> list[LookUpPoint]:
     """The scheduled look-ups of these messages of one provider, with the answers."""
-    delay, points = 0.0, []
-    for number, seconds in enumerate(LOOK_UP_DELAYS_SECONDS):
-        delay += seconds
-        points.append(_build_point(items, number, delay, now))
+    points = [_build_point(items, number, now) for number in range(len(LOOK_UP_SECONDS))]
     first_open = next((number for number, point in enumerate(points) if point.state != "done"), None)
     return [
         replace(point, state="ahead") if point.state == "current" and number != first_open else point
@@ -123,8 +120,8 @@ def build_look_up_points(items: Sequence[UnknownItem], now: datetime) -> list[Lo
     ]
 
 
-def _build_point(items: Sequence[UnknownItem], number: int, delay: float, now: datetime) -> LookUpPoint:
-    title = f"Look-up after {labels.format_duration(delay)}"
+def _build_point(items: Sequence[UnknownItem], number: int, now: datetime) -> LookUpPoint:
+    title = f"Look-up after {labels.format_duration(LOOK_UP_SECONDS[number])}"
     done = [item for item in items if item["look_ups"] > number]
     if len(done) == len(items):
         return LookUpPoint(title, _describe_answers(items, number), "done")
@@ -144,10 +141,18 @@ def _describe_answers(items: Sequence[UnknownItem], number: int) -> str:
 
 
 def find_answer(item: UnknownItem, number: int) -> bool | None:
-    """What the provider answered to a message's scheduled look-up of this number; None if it did not."""
-    scheduled = [entry for entry in item["look_up_log"] if not entry.get("requested")]
-    answer: bool | None = scheduled[number]["found"] if number < len(scheduled) else None
-    return answer
+    """What the provider answered to a message's scheduled look-up of this number; None if it did not.
+
+    A repetition of the last look-up counts as the last one.
+    """
+    sending_at = item["sending_at"]
+    answers: list[bool | None] = [
+        entry["found"]
+        for entry in item["look_up_log"]
+        if sending_at is not None and not entry.get("requested")
+        if count_passed(sending_at, datetime.fromisoformat(entry["at"])) == number + 1
+    ]
+    return answers[-1] if answers else None
 
 
 def describe_unknown(count: UnknownCount, now: datetime) -> str:
@@ -164,14 +169,16 @@ def describe_unknown(count: UnknownCount, now: datetime) -> str:
 
 
 def describe_consequence(count: UnknownCount, *, can_look_up: bool, resends: bool) -> str:
-    """What happened to these messages, and what follows the last look-up; `resends` is the workspace's default."""
+    """What happened to these messages, and what follows; `resends` is the policy where their step has none."""
     provider = format_provider(count["provider"])
     written = f"The requests were written and no answer came: {provider} may have accepted them."
-    if not can_look_up:
-        return f"{written} {provider} cannot be asked about a message, so someone has to decide."
+    if can_look_up:
+        written = f"{written} If it has no record at the last look-up, 35 minutes after the send,"
+    else:
+        written = f"{written} {provider} cannot be asked about a message. 35 minutes after the send"
     policy = (
         "each message is sent once more, unless its step says on_unknown: hold."
         if resends
         else "a step with on_unknown: resend sends its message once more; every other message needs a decision."
     )
-    return f"{written} If it has no record at the last look-up, {policy}"
+    return f"{written} {policy}"

@@ -21,7 +21,6 @@ from dashboard.bodies import Body, ShortText
 from dashboard.pages import failure_texts, filter_forms, layout
 from dashboard.pages.counts import build_list_path
 from dashboard.responses import fetch_page, parse_row_cursor
-from models import workspace_preferences
 from models.execution_filters import ExecutionFilters
 from models.failure_scope import FAILURE_KINDS
 from models.ids import is_id
@@ -31,6 +30,7 @@ from models.reports.failures import FailureGroup
 from models.tables.workspaces import OperationKind, RetryVersion
 from providers.registry import SENDERS
 from tasks.operators import bulk
+from tasks.steps.unknown_policy import find_policy
 
 failures_pages = flask.Blueprint("failures-pages", __name__)
 
@@ -238,7 +238,7 @@ def _build_provider(call: Caller, count: report.UnknownCount, scope: ExecutionFi
         "consequence": failure_texts.describe_consequence(
             count,
             can_look_up=can_look_up,
-            resends=workspace_preferences.load(call.workspace_id).when_unknown == "resend",
+            resends=find_policy(None, provider, call.workspace_id) == "resend",
         ),
         "can_look_up": can_look_up,
         "points": failure_texts.build_look_up_points(items, clock.now()) if can_look_up else [],

@@ -10,7 +10,6 @@ import flask
 from dashboard.access import current_settings
 from dashboard.api.model_settings import ModelSettingsUpdate
 from dashboard.api.preferences import (
-    DEFAULT_POLICY,
     DeliveryUpdate,
     RetentionUpdate,
     SenderUpdate,
@@ -70,7 +69,6 @@ def show() -> Any:
         own=own,
         periods=list_periods(own.keep_days),
         keep_range=(MIN_KEEP_DAYS, KEEP_DAYS),
-        default_policy=DEFAULT_POLICY,
         may_own="admin" in call.permissions,
     )
 

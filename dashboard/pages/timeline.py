@@ -72,7 +72,8 @@ def _build_look_up_events(message: MessageItem) -> list[TimelineEvent]:
             "checking",
             "",
             f"Asked {provider} for the message to {entry['asked']}"
-            f"{', by an operator' if entry.get('requested') else ''}: {answers[entry['found']]}",
+            f"{', by an operator' if entry.get('requested') else ''}: {answers[entry['found']]}"
+            f"{' (' + entry['error'] + ')' if entry.get('error') else ''}",
         )
         for entry in message["lookups"]
     ]

@@ -23,6 +23,7 @@ from models.tables.fields import (
     reference,
 )
 from rules.channels import TEXT_PROVIDERS
+from rules.reconciliation import WhenUnknown
 
 ActorKind = Literal["user", "api_key", "command", "system"]
 OperationKind = Literal["retry", "cancel", "discard", "sent", "resend", "look_up"]
@@ -30,7 +31,6 @@ OperationKind = Literal["retry", "cancel", "discard", "sent", "resend", "look_up
 RetryVersion = Literal["original", "current"]
 OperationStatus = Literal["running", "finished"]
 PauseKind = Literal["provider", "queue"]
-WhenUnknown = Literal["hold", "resend"]
 PauseReason = Literal["operator", "configuration"]
 
 
@@ -208,6 +208,20 @@ class Pause(Table):
     class Meta:
         table_name = "pauses"
         constraints = (SQL("unique (workspace_id, kind, name)"),)
+
+
+class LookUpRefusal(Table):
+    """A provider that refuses look-ups of a workspace's messages, from the first refusal to the next answer."""
+
+    workspace_id = reference(Workspace)
+    provider = TextField()
+    message = TextField()
+    credentials_fingerprint = TextField()
+    refused_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "look_up_refusals"
+        primary_key = CompositeKey("workspace_id", "provider")
 
 
 class ProviderBreaker(Table):

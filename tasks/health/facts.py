@@ -16,8 +16,9 @@ from ephemeral import heartbeats, rates
 from ephemeral.connection import RedisRefusedError, get_ephemeral
 from ephemeral.heartbeats import Process
 from ephemeral.redis_breaker import ANSWERS, describe_answer
-from models import leadership, pause, periodic_job, workspace
+from models import leadership, look_up_refusal, pause, periodic_job, workspace
 from models.database import acting_as
+from models.look_up_refusal import LookUpRefusalRow
 from models.reports import failure_groups, pending, provider_calls, tracking_intake
 from models.reports import health as report
 from models.reports import summary as summary_report
@@ -129,6 +130,7 @@ def read_workspace(settings: Settings, workspace_id: str) -> Facts:
     measures = {
         "workspace": lambda: _read_workspace_row(settings, workspace_id),
         "pauses": lambda: _read_pauses(workspace_id),
+        "refusals": lambda: _read_refusals(settings, workspace_id),
         "pending": lambda: report.count_pending(workspace_id),
         "backlogs": lambda: pending.count_by_queue(workspace_id),
         "failures": lambda: report.fetch_recent_failures(workspace_id),
@@ -173,6 +175,16 @@ def _read_pauses(workspace_id: str) -> Pauses:
         rows = pause.list_all(workspace_id)
         names = [f"{row['kind']}:{row['name']}" for row in rows]
         return Pauses(rows, {name: summary_report.count_held(workspace_id, name) for name in names})
+
+
+def _read_refusals(settings: Settings, workspace_id: str) -> dict[str, LookUpRefusalRow]:
+    """Return the refused look-ups by provider, except of credentials that have changed since."""
+    own = resolve_model_settings(settings, workspace_id).settings
+    return {
+        row["provider"]: row
+        for row in look_up_refusal.list_all(workspace_id)
+        if row["credentials_fingerprint"] == accounts.fingerprint(own, row["provider"], workspace_id)
+    }
 
 
 def measure_redis() -> RedisFacts:

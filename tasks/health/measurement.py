@@ -184,6 +184,7 @@ def _read_service_facts(deployment: Facts, own: Facts, now: datetime) -> Provide
         now,
         deployment.is_measured("sandbox"),
         own.results["rates"] if own.is_measured("rates") else None,
+        own.results["refusals"] if own.is_measured("refusals") else {},
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from urllib.parse import urlencode, urlsplit
 
 from ephemeral import rates
+from models.look_up_refusal import LookUpRefusalRow
 from models.pause import PausedRow
 from models.reports.provider_calls import Calls
-from providers.registry import PROVIDERS
+from providers.registry import PROVIDERS, SENDERS
 from rules.actions import ACTIONS
 from rules.channels import CHANNELS, CONVERSATION_CHANNELS, NOTICE_CHANNELS, TEXT_PROVIDERS
 from rules.durations import format_rough_duration
@@ -45,6 +46,8 @@ class ProviderFacts:
     sandbox_answers: bool = True
     #: What was counted a minute; None while Redis does not answer.
     series: rates.Series | None = None
+    #: The providers that refuse look-ups of messages of unknown outcome.
+    refusals: Mapping[str, LookUpRefusalRow] = field(default_factory=dict)
 
 
 def list_providers(service: str, facts: ProviderFacts) -> list[str]:
@@ -64,7 +67,10 @@ def build_service_parts(facts: ProviderFacts) -> list[Part]:
 
 
 def _build_service(name: str, facts: ProviderFacts) -> Part:
-    parts = [_build_provider(name, provider, facts) for provider in list_providers(name, facts)]
+    parts = [
+        _add_refusal(_build_provider(name, provider, facts), provider, facts)
+        for provider in list_providers(name, facts)
+    ]
     worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
     problems = tuple(problem for part in parts for problem in part.problems)
     same = [part for part in parts if part.state == worst.state]
@@ -89,6 +95,25 @@ def _build_provider(service: str, provider: str, facts: ProviderFacts) -> Part:
     part = _part(service, provider, "ready", detail, since=activity.accepting_since)
     # Nothing was measured yet, so nothing is green.
     return part if activity.accepted_at else replace(part, badge="Not called yet")
+
+
+def _add_refusal(part: Part, provider: str, facts: ProviderFacts) -> Part:
+    """Add the problem of a provider that takes messages and refuses to be asked about them."""
+    row = facts.refusals.get(provider)
+    if row is None:
+        return part
+    label, records = PROVIDERS[provider].label, SENDERS[provider].searched_records
+    problem = Problem(
+        f"look_up_refused:{provider}", part.name, "warning", f"{label} key cannot read {records}",
+        f"{row['message']} Messages of unknown outcome cannot be looked up, so they are held and not sent again.",
+        f"Use a key that may read {records}, then look the messages up again.", row["refused_at"],
+        (
+            Action("Configure secrets", build_settings_path(provider), primary=True),
+            Action("View messages", f"/failures?failure=unknown&provider={provider}"),
+        ),
+    )  # fmt: skip
+    state: State = "degraded" if part.state == "ready" else part.state
+    return replace(part, state=state, badge="", problems=(*part.problems, problem))
 
 
 def _build_without_sandbox(service: str, provider: str) -> Part:

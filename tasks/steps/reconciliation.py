@@ -1,33 +1,44 @@
 """Reconciles messages of unknown outcome with their provider.
 
-If the provider lists the message, it was sent, and its execution continues. If not, the outcome stays unknown, and the
-message is resent only where its step says `on_unknown: resend`, or says nothing and the workspace's policy is to
-resend, and only once.
+If the provider lists the message, it was sent, and its execution continues. If the last look-up does not find it, the
+message is sent once more where `tasks.steps.unknown_policy` says so, and held for an operator otherwise. A look-up that
+was refused or not answered decides nothing (`rules.reconciliation`).
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
 
 import dramatiq
 import structlog
 
+import clock
 import metrics
-from models import message, published, workspace, workspace_preferences
+from models import look_up_refusal, message, workspace
 from models.database import transaction
 from models.engine.rows import DueRow, StoredMessageRow
-from providers.base import Receipt
+from models.message import LockedRow
+from providers.base import Account, Receipt
 from providers.registry import SENDERS
-from rules.definition import parse
 from rules.errors import ExecutionError
-from rules.plan import find_step
-from rules.reconciliation import LOOK_UP_DELAYS_SECONDS
+from rules.reconciliation import Answer, Conclude, count_passed, decide_next
+from settings import Settings
 from tasks.runtime.engine import get_engine
 from tasks.runtime.notifications import notify_rows
-from tasks.steps.accounts import resolve_account
+from tasks.steps.accounts import fingerprint, resolve_account
+from tasks.steps.unknown_policy import find_policy_of_message
 from tasks.steps.workspace_settings import resolve_workspace_settings
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class LookUpResult:
+    """What a look-up brought. `error` says why there is no answer."""
+
+    answer: Answer
+    receipt: Receipt | None = None
+    error: str | None = None
 
 
 @dramatiq.actor(actor_name="look_up_message", queue_name="sending", max_retries=0)
@@ -48,16 +59,41 @@ def _reconcile(message_id: str, *, is_requested: bool) -> None:
         message_row = message.get(message_id)
     if message_row is None or message_row["status"] != "outcome_unknown":
         return
-    try:
-        receipt, has_responded = _fetch_receipt(message_row), True
-    except ExecutionError as error:
-        log.info("reconciliation failed", **_build_ids(message_row), error=error.message)
-        receipt, has_responded = None, False
+    settings = resolve_workspace_settings(get_engine().settings, message_row["workspace_id"])
+    result = _look_up(settings, message_row)
     with transaction():
-        _record(message_row, receipt, has_responded, is_requested)
-        reopened = _resolve(message_row, receipt, has_responded) if receipt or not is_requested else None
+        reopened = _apply(settings, message_row, result, is_requested)
     if reopened is not None:
         notify_rows([reopened])
+
+
+def _look_up(settings: Settings, message_row: StoredMessageRow) -> LookUpResult:
+    provider = SENDERS[message_row["provider"]]
+    if not provider.can_reconcile:
+        return LookUpResult("missing")
+    sending_at = message_row["sending_at"]
+    # A message of unknown outcome was sending.
+    assert sending_at is not None
+    try:
+        account = _resolve_account(settings, message_row)
+        receipt = provider.find_receipt(
+            account, message_row["key"], clock.unshift(sending_at), message_row["to_address"]
+        )
+    except ExecutionError as error:
+        log.info("reconciliation failed", **_build_ids(message_row), error=error.message)
+        return LookUpResult("unanswered" if error.retryable else "refused", error=error.message)
+    return LookUpResult("found" if receipt else "missing", receipt)
+
+
+def _resolve_account(settings: Settings, message_row: StoredMessageRow) -> Account:
+    workspace_row = workspace.get(message_row["workspace_id"])
+    return resolve_account(
+        settings,
+        message_row["provider"],
+        message_row["workspace_id"],
+        test=message_row["test"] or message_row["sandbox"],
+        demo=bool(workspace_row and workspace_row["demo"]),
+    )
 
 
 def _build_ids(message_row: StoredMessageRow) -> dict[str, str]:
@@ -65,56 +101,55 @@ def _build_ids(message_row: StoredMessageRow) -> dict[str, str]:
     return {name: str(message_row[column]) for name, column in names.items()}  # type: ignore[literal-required]
 
 
-def _record(message_row: StoredMessageRow, receipt: Receipt | None, has_responded: bool, is_requested: bool) -> None:
-    """Keep the look-up, unless the provider cannot be asked and none took place."""
-    if SENDERS[message_row["provider"]].can_reconcile:
-        has_found = receipt is not None if has_responded else None
-        message.record_look_up(message_row["id"], message_row["to_address"], has_found, requested=is_requested)
-
-
-def _fetch_receipt(message_row: StoredMessageRow) -> Receipt | None:
-    provider = SENDERS[message_row["provider"]]
-    if not provider.can_reconcile:
-        return None
-    workspace_row = workspace.get(message_row["workspace_id"])
-    account = resolve_account(
-        resolve_workspace_settings(get_engine().settings, message_row["workspace_id"]),
-        message_row["provider"],
-        message_row["workspace_id"],
-        test=message_row["test"] or message_row["sandbox"],
-        demo=bool(workspace_row and workspace_row["demo"]),
-    )
+def _apply(
+    settings: Settings, message_row: StoredMessageRow, result: LookUpResult, is_requested: bool
+) -> DueRow | None:
+    """Record a look-up and what follows from it, unless the message was resolved or sent again meanwhile."""
     sending_at = message_row["sending_at"]
-    # A message of unknown outcome was sending.
-    assert sending_at is not None
-    return provider.find_receipt(
-        account, message_row["key"], sending_at - timedelta(minutes=1), message_row["to_address"]
-    )
-
-
-def _resolve(message_row: StoredMessageRow, receipt: Receipt | None, has_responded: bool) -> DueRow | None:
-    if receipt is not None:
-        if not message_row["test"]:
-            metrics.sends_total.labels(
-                channel=message_row["channel"], provider=message_row["provider"], outcome="sent"
-            ).inc()
-        return message.resolve_sent(message_row["id"], receipt.provider_message_id)
-    next_look_up = message_row["look_ups"] + 1
-    if next_look_up < len(LOOK_UP_DELAYS_SECONDS) and SENDERS[message_row["provider"]].can_reconcile:
-        message.record_reconciliation_attempt(message_row["id"], LOOK_UP_DELAYS_SECONDS[next_look_up])
+    locked = message.lock_unchanged(message_row["id"], sending_at) if sending_at else None
+    if locked is None:
         return None
-    # A provider that did not respond has not confirmed that it lacks the message.
-    if has_responded and message_row["resends"] == 0 and _may_resend(message_row):
+    if SENDERS[message_row["provider"]].can_reconcile:
+        _record(settings, message_row, result, is_requested)
+    if result.receipt is not None:
+        return _resolve_sent(message_row, result.receipt)
+    return None if is_requested else _continue(message_row, locked, result)
+
+
+def _record(settings: Settings, message_row: StoredMessageRow, result: LookUpResult, is_requested: bool) -> None:
+    has_found = {"found": True, "missing": False}.get(result.answer)
+    entry: message.LookUp = {
+        "asked": message_row["to_address"], "found": has_found, "requested": is_requested, "error": result.error,
+    }  # fmt: skip
+    message.record_look_up(message_row["id"], entry)
+    if message_row["test"]:
+        # The sandbox's answers say nothing about the workspace's key.
+        return
+    workspace_id, provider = message_row["workspace_id"], message_row["provider"]
+    if result.answer == "refused":
+        credentials = fingerprint(settings, provider, workspace_id)
+        look_up_refusal.record(workspace_id, provider, result.error or "", credentials)
+    elif has_found is not None:
+        look_up_refusal.end(workspace_id, provider)
+
+
+def _resolve_sent(message_row: StoredMessageRow, receipt: Receipt) -> DueRow | None:
+    if not message_row["test"]:
+        metrics.sends_total.labels(
+            channel=message_row["channel"], provider=message_row["provider"], outcome="sent"
+        ).inc()
+    return message.resolve_sent(message_row["id"], receipt.provider_message_id)
+
+
+def _continue(message_row: StoredMessageRow, locked: LockedRow, result: LookUpResult) -> DueRow | None:
+    """Schedule the next look-up of a message that was not found, or conclude."""
+    sending_at, at = message_row["sending_at"], locked["locked_at"]
+    assert sending_at is not None
+    following = decide_next(sending_at, at, result.answer)
+    is_resent = isinstance(following, Conclude) and following.may_resend and not locked["resends"]
+    if is_resent and find_policy_of_message(message_row) == "resend":
         log.info("message not found at the provider, resending once", **_build_ids(message_row))
         return message.resolve_resend(message_row["id"])
-    message.record_reconciliation_attempt(message_row["id"], None)
+    next_at = None if isinstance(following, Conclude) else following.at
+    message.schedule_look_up(message_row["id"], next_at, count_passed(sending_at, at))
     return None
-
-
-def _may_resend(message_row: StoredMessageRow) -> bool:
-    document = published.find_execution_definition(message_row["execution_id"])
-    step = find_step(parse(document), message_row["step_id"]) if document else None
-    if step is None:
-        return False
-    policy = step.on_unknown or workspace_preferences.load_cached(message_row["workspace_id"]).when_unknown
-    return policy == "resend"

@@ -199,11 +199,18 @@ def test_what_fails_after_the_dry_run_is_not_included(
 def test_unknown_outcomes_show_their_look_ups_and_what_follows(
     bob: Browser, alice: Producer, seeded: dict[str, list[str]]
 ) -> None:
-    log = [{"at": "2026-11-20T09:00:00Z", "asked": "ada@example.com", "found": False, "requested": False}]
+    sent = clock.now() - timedelta(seconds=70)
+    answers = {6: False, 21: None, 62: False}
+    log = [{"at": str(sent + timedelta(seconds=after)), "asked": "ada@example.com", "found": found}
+           for after, found in answers.items()]  # fmt: skip
     with acting_as(alice.workspace_id):
-        execute("update messages set look_ups = 1, look_up_log = %s where provider = 'mailgun'", (json.dumps(log),))
+        execute(
+            "update messages set look_ups = 3, sending_at = %s, look_up_log = %s where provider = 'mailgun'",
+            (sent, json.dumps(log)),
+        )
     text = read_text(bob.get("/failures?failure=unknown").text)
-    for words in ("Checking with Mailgun, next look-up in", "Look-up after 5 s no record", "Look-up after 25 s in",
+    for words in ("Checking with Mailgun, next look-up in", "Look-up after 5 s no record",
+                  "Look-up after 20 s no answer", "Look-up after 5 min in", "Look-up after 35 min upcoming",
                   "1 needs a decision", "Telnyx cannot be asked", "last answer: no record"):  # fmt: skip
         assert words in text, words
 

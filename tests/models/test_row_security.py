@@ -93,6 +93,9 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
         "automation_schedules": {"automation_id": build_id("automations"), "next_at": now, **workspace},
         "pauses": {"id": build_id("pause"), "kind": "queue", "name": "sending", "reason": "operator", **workspace},
         "provider_breakers": {"provider": "mailgun", "timeouts": 1, **workspace},
+        "look_up_refusals": {
+            "provider": "mailgun", "message": "Forbidden", "credentials_fingerprint": "", **workspace,
+        },
         "triggers": {"id": build_id("triggers"), "type": "contact.created", "source": "api", "answer": Json({}),
                      **workspace},
         "idempotency_keys": {"key": "once", "body_hash": b"0", "trigger_id": build_id("triggers"), **workspace},

@@ -19,8 +19,8 @@ from tasks.steps.accounts import fingerprint, resolve_account
 from tasks.steps.model_settings import resolve_model_settings
 from tasks.steps.workspace_settings import resolve_workspace_settings
 from tests.support.factories import HELLO, WRITTEN, Alice, execution, wait_for_status, wait_until_finished
+from tests.support.unknown_outcomes import look_up_after
 from tests.support.waiting import eventually
-from tests.tasks.test_failures import reconcile_now
 
 OWN = {"MAILGUN_API_KEY": "key-of-alice", "MAILGUN_DOMAIN": "mail.alice.example"}
 
@@ -155,7 +155,7 @@ def test_an_unknown_outcome_is_looked_up_with_the_workspaces_account(
     sandbox.add_fault(provider="mailgun", fault="reset_after", times=1)
     failed = wait_until_finished(alice.trigger())
     assert failed["error_class"] == "unknown_outcome"
-    eventually(lambda: reconcile_now(settings) or execution(str(failed["id"]))["status"] == "succeeded")
+    eventually(lambda: look_up_after(settings, 5) or execution(str(failed["id"]))["status"] == "succeeded")
 
 
 def test_an_invitation_is_mailed_with_the_workspaces_account(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models import automation, workspace_preferences
+from models import automation
 from models.audit import SYSTEM
 from models.queries import execute
 from sandbox.server import RunningSandbox
@@ -164,135 +164,6 @@ def test_a_permanent_error_is_not_retried(engine: Engine, sandbox: RunningSandbo
     assert (result["status"], result["stage"], result["error_class"]) == ("failed", "failed", "invalid")
     assert "payload.gone" in result["error_message"]
     assert count_sent(sandbox) == 0
-
-
-def test_an_interrupted_send_is_not_sent_again(engine: Engine, sandbox: RunningSandbox, settings: Settings) -> None:
-    alice = Alice()
-    alice.automation([{"id": "sms", "action": "send_sms", "with": {"body": "Hi"}}])
-    sandbox.add_fault(provider="telnyx", fault="reset_after", times=1)
-
-    result = wait_until_finished(alice.trigger())
-    periodic_jobs.enqueue_overdue_retries(settings)
-    periodic_jobs.reconcile_unknown_outcomes(settings)
-
-    assert (result["status"], result["error_class"]) == ("failed", "unknown_outcome")
-    assert messages(result["id"])[0]["status"] == "outcome_unknown"
-    assert messages(result["id"])[0]["look_up_at"] is None
-    assert len(sandbox.list_messages(provider="telnyx")) == 1
-
-
-def reconcile_now(settings: Settings) -> None:
-    execute("update messages set look_up_at = beckon_now() where status = 'outcome_unknown' and look_up_at is not null")
-    periodic_jobs.reconcile_unknown_outcomes(settings)
-
-
-def test_a_lost_answer_is_reconciled_and_the_execution_continues(
-    engine: Engine, sandbox: RunningSandbox, settings: Settings
-) -> None:
-    alice = Alice()
-    automation_id = alice.automation([SEND, {"id": "tag", "action": "update_contact", "with": {"add_tags": ["told"]}}])
-    sandbox.add_fault(provider="mailgun", fault="reset_after", times=1)
-    failed = wait_until_finished(alice.trigger())
-    assert failed["error_class"] == "unknown_outcome"
-
-    reconcile_now(settings)
-
-    result = eventually(lambda: (e := execution(failed["id"]))["status"] == "succeeded" and e)
-    assert count_sent(sandbox) == 1
-    assert messages(result["id"])[0]["status"] == "sent"
-    assert messages(result["id"])[0]["provider_message_id"]
-    assert steps(result["id"])["tag"]["status"] == "succeeded"
-    assert counters(alice.workspace_id, automation_id)["failed"] == 0
-    assert counters(alice.workspace_id, automation_id)["succeeded"] == 1
-
-
-def test_a_reconciliation_that_finds_nothing_never_resends(
-    engine: Engine, sandbox: RunningSandbox, settings: Settings
-) -> None:
-    alice = Alice()
-    alice.automation(HELLO)
-    sandbox.add_fault(provider="mailgun", fault="reset_before", times=1)
-    failed = wait_until_finished(alice.trigger())
-
-    for attempt in range(1, 6):
-        reconcile_now(settings)
-        if messages(failed["id"])[0]["look_up_at"] is None:
-            break
-        eventually(lambda n=attempt: messages(failed["id"])[0]["look_ups"] >= n)
-    eventually(lambda: messages(failed["id"])[0]["look_up_at"] is None)
-
-    assert execution(failed["id"])["error_class"] == "unknown_outcome"
-    assert count_sent(sandbox) == 0
-
-
-def test_on_unknown_resend_resends_once_after_reconciliation_finds_nothing(
-    engine: Engine, sandbox: RunningSandbox, settings: Settings
-) -> None:
-    alice = Alice()
-    alice.automation([{"id": "sms", "action": "send_sms", "with": {"body": "Hi"}, "on_unknown": "resend"}])
-    sandbox.add_fault(provider="telnyx", fault="reset_before", times=2)
-    failed = wait_until_finished(alice.trigger())
-
-    reconcile_now(settings)
-    eventually(lambda: messages(failed["id"])[0]["resends"] == 1)
-    again = eventually(lambda: (e := execution(failed["id"]))["status"] == "failed" and e)
-    reconcile_now(settings)
-
-    assert again["error_class"] == "unknown_outcome"
-    eventually(lambda: messages(failed["id"])[0]["look_up_at"] is None)
-    assert messages(failed["id"])[0]["resends"] == 1
-    assert len(sandbox.list_messages(provider="telnyx")) == 0
-
-
-def test_on_unknown_resend_resends_only_once_in_several_reconciliations(
-    engine: Engine, sandbox: RunningSandbox, settings: Settings
-) -> None:
-    alice = Alice()
-    alice.automation([{**HELLO[0], "on_unknown": "resend"}])
-    sandbox.add_fault(provider="mailgun", fault="reset_before", times=2)
-    failed = wait_until_finished(alice.trigger())
-
-    eventually(lambda: reconcile_now(settings) or messages(failed["id"])[0]["resends"] == 1)
-    eventually(lambda: execution(failed["id"])["status"] == "failed")
-    eventually(lambda: reconcile_now(settings) or messages(failed["id"])[0]["look_up_at"] is None)
-
-    assert messages(failed["id"])[0]["resends"] == 1
-    assert len(sandbox.list_messages(provider="mailgun")) == 0
-
-
-def test_the_workspaces_policy_resends_where_the_step_says_nothing(
-    engine: Engine, sandbox: RunningSandbox, settings: Settings
-) -> None:
-    alice = Alice()
-    workspace_preferences.change(alice.workspace_id, "delivery", {"when_unknown": "resend"}, SYSTEM)
-    alice.automation(HELLO)
-    alice.automation([{**HELLO[0], "on_unknown": "hold"}], trigger="careful")
-    sandbox.add_fault(provider="mailgun", fault="reset_before", times=2)
-    repeated, held = (wait_until_finished(alice.trigger(type_)) for type_ in ("contact.created", "careful"))
-
-    eventually(lambda: reconcile_now(settings) or execution(repeated["id"])["status"] == "succeeded")
-    eventually(lambda: reconcile_now(settings) or messages(held["id"])[0]["look_up_at"] is None)
-
-    assert (messages(repeated["id"])[0]["resends"], messages(held["id"])[0]["resends"]) == (1, 0)
-    assert count_sent(sandbox) == 1
-
-
-def test_on_unknown_resend_does_not_resend_while_the_provider_is_unreachable(
-    engine: Engine, sandbox: RunningSandbox, settings: Settings
-) -> None:
-    alice = Alice()
-    alice.automation([{**HELLO[0], "on_unknown": "resend"}])
-    sandbox.add_fault(provider="mailgun", fault="reset_after", times=1)
-    sandbox.add_fault(provider="mailgun", fault="http_500", times=0, match={"call": "look_up"})
-    failed = wait_until_finished(alice.trigger())
-
-    for attempt in range(1, 5):
-        reconcile_now(settings)
-        eventually(lambda n=attempt: messages(failed["id"])[0]["look_ups"] >= min(n, 3))
-
-    assert eventually(lambda: messages(failed["id"])[0]["look_up_at"] is None)
-    assert messages(failed["id"])[0]["resends"] == 0
-    assert len(sandbox.list_messages(provider="mailgun")) == 1
 
 
 def test_refused_credentials_pause_the_provider_of_that_workspace(engine: Engine, sandbox: RunningSandbox) -> None:

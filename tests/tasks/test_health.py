@@ -190,6 +190,14 @@ class TestServices:
             "configured · last accepted 3 s ago · p95 249 ms",
         )
 
+    def test_a_provider_that_refuses_look_ups_is_degraded(self) -> None:
+        row = {"provider": "mailgun", "message": "Mailgun refused the request.", "credentials_fingerprint": "f",
+               "refused_at": seconds_ago(60)}  # fmt: skip
+        part = find_service("email", build_service_facts(refusals={"mailgun": row}))
+        assert part.problem is not None
+        assert (part.state, part.problem.title) == ("degraded", "Mailgun key cannot read events")
+        assert part.problem.since == seconds_ago(60)
+
     def test_a_provider_whose_calls_fail_is_failing_although_it_is_configured(self) -> None:
         sends = [build_send(60), *(build_send(age, "timeout") for age in (30, 20, 9))]
         part = find_service("email", build_service_facts(calls=Calls(sends, [], None)))

@@ -1,0 +1,1 @@
+drop table look_up_refusals;
