@@ -48,6 +48,10 @@ _PLAN = ErrorRule(ConfigurationError, "Check the plan and the billing of the Mai
 _REQUEST = ErrorRule(InvalidRequest, "Correct the address, the sender or the text of this step.")
 _SLOW_DOWN = ErrorRule(RateLimited, "It will be sent when the limit allows.")
 
+_TRY_AGAIN = re.compile(
+    r"try again after (?:(?P<seconds>\d+(?:\.\d+)?) seconds?|(?P<date>[^.]*?\d{2}:\d{2}:\d{2} [\w+-]+))", re.IGNORECASE
+)
+
 #: Status, a pattern of the text, and the rule; the first matching row applies.
 ERROR_RULES: tuple[tuple[int, str, ErrorRule], ...] = (
     (429, "", _SLOW_DOWN),
@@ -164,16 +168,21 @@ def classify_error(account: Account, response: responses.Response, *, effect: bo
     message = account.redact(message if isinstance(message, str) else response.text)
     for status, pattern, row in ERROR_RULES:
         if response.status == status and re.search(pattern, message, re.IGNORECASE):
-            return row.build_error(
-                "Mailgun", message, str(response.status), _parse_try_again(message) if status == 429 else None
-            )
+            wait = _find_wait(response, message) if status == 429 else None
+            return row.build_error("Mailgun", message, str(response.status), wait)
     return responses.build_unexpected_status_error("Mailgun", response, effect=effect)
 
 
-def _parse_try_again(message: str) -> float | None:
-    """Parse the seconds from `try again after 120 seconds` or `try again after Mon, 20 Dec 2021 20:33:21 UTC`."""
-    match = re.search(r"try again after (?:(\d+(?:\.\d+)?) seconds|([^.]*?\d{2}:\d{2}:\d{2} \w+))", message)
-    return responses.parse_delay_seconds(match[1] or match[2].replace("UTC", "GMT")) if match else None
+def _find_wait(response: responses.Response, message: str) -> float | None:
+    """Return the seconds to wait by the header `Retry-After`, else by the text.
+
+    The text says `try again after 120 seconds` or `try again after Mon, 20 Dec 2021 20:33:21 UTC`.
+    """
+    wait = responses.parse_retry_after(response)
+    match = _TRY_AGAIN.search(message)
+    if wait is not None or match is None:
+        return wait
+    return responses.parse_delay_seconds(match["seconds"] or match["date"])
 
 
 def _fetch_events_page(account: Account, url: str | None) -> dict[str, Any]:

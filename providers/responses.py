@@ -88,7 +88,10 @@ def parse_delay_seconds(text: str) -> float | None:
     except ValueError:
         pass
     try:
-        return _clamp_wait((parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+        at = parsedate_to_datetime(text)
+        # A date of C's asctime() has no zone; RFC 9110 reads it as UTC.
+        aware = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return _clamp_wait((aware - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
 

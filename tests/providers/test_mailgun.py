@@ -80,6 +80,17 @@ def test_a_rate_limit_has_its_wait_in_seconds_or_as_a_date() -> None:
     assert classify(429, "limit exceeded").retry_after is None
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("30", 30), ("{:%a, %d %b %Y %H:%M:%S} GMT", 600), ("{:%a %b %d %H:%M:%S %Y}", 600),
+                            ("604800", 86_400), ("soon", 120)],
+)  # fmt: skip
+def test_a_rate_limits_header_wins_over_its_text_and_is_at_most_a_day(header: str, seconds: float) -> None:
+    headers = {"Retry-After": header.format(datetime.now(UTC) + timedelta(minutes=10))}
+    body = json.dumps({"message": "limit exceeded, try again after 120 seconds"}).encode()
+    error = mailgun.classify_error(ACCOUNT, responses.Response(429, headers, body), effect=True)
+    assert error.retry_after == pytest.approx(seconds, abs=5)
+
+
 def test_the_samples_of_errors_are_classified(sample: Callable[[str], Any]) -> None:
     bad_to = json.dumps(sample("mailgun/send_400_bad_to.json")).encode()
     limited = json.dumps(sample("mailgun/send_429.json")).encode()
