@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
 
 import peewee
-from peewee import Case, fn
+from peewee import SQL, Case, fn
 
 from models.engine.rows import DueRow, StoredMessageRow
 from models.execution import DUE_COLUMNS, DUE_NOW, adjust_end_counters, move_stage, record_stage_history
-from models.expressions import acting_workspace, build_seconds, is_any, is_locked, now
-from models.queries import execute, fetch, fetch_first, fetch_values
-from models.tables import Execution, Message, Step
-from rules.channels import NOTICE_CHANNELS
+from models.expressions import acting_workspace, all_of, build_seconds, is_any, is_locked, now
+from models.queries import execute, exists, fetch, fetch_first, fetch_values
+from models.tables import Contact, Execution, Message, Step
+from rules.channels import ADDRESS_FIELDS, NOTICE_CHANNELS
 from rules.json_text import dump_storable_json
 from rules.stages import MessageStatus, Stage
 
@@ -62,7 +63,9 @@ def advance(message_id: str, status: MessageStatus) -> bool:
 def advance_until(
     provider: str, contact_id: str, status: MessageStatus, until: datetime, *, sandbox_only: bool = False
 ) -> int:
-    """Move forward all messages sent to this contact up to a moment; return how many.
+    """Move forward all messages whose send to this contact began by a moment; return how many.
+
+    The provider's report may be quicker than the answer to its send, whose time is `sent_at`.
 
     `sandbox_only` limits this to messages sent to the sandbox.
     """
@@ -70,33 +73,94 @@ def advance_until(
     query = Message.update(status=status, updated_at=now()).where(
         Message.contact_id == contact_id,
         Message.provider == provider,
-        Message.sent_at <= until,
+        fn.coalesce(Message.sending_at, Message.sent_at) <= until,
+        Message.sent_at.is_null(False),
         Message.status.in_(earlier_statuses),
     )
     return execute(query.where(Message.sandbox) if sandbox_only else query)
 
 
-def find_unresolved(provider: str, contact_id: str, text: str) -> StoredMessageRow | None:
-    """Find and lock the oldest message to a contact with exactly this text and an unknown outcome."""
+@dataclass(frozen=True)
+class Recipient:
+    """Whom an event is about, as a message may name it: an address, the contact that has it, or both."""
+
+    provider: str
+    address: str
+    contact_id: str | None = None
+
+    @property
+    def condition(self) -> peewee.Expression:
+        """The condition of the messages to this recipient."""
+        is_addressed = Message.to_address == self.address
+        if self.contact_id is not None:
+            is_addressed |= Message.contact_id == self.contact_id
+        return all_of(Message.provider == self.provider, is_addressed)
+
+
+def is_in_flight(recipient: Recipient, until: datetime) -> bool:
+    """Whether a send to this recipient began by a moment and has no recorded answer yet."""
+    query = Message.select(SQL("1")).join(Execution, on=Execution.id == Message.execution_id)
+    return exists(
+        query.where(
+            Execution.status == "running",
+            Message.status == "sending",
+            Message.sending_at <= until,
+            recipient.condition,
+        )
+    )
+
+
+def has_other_sends(row: StoredMessageRow, sent_from: datetime, sent_until: datetime) -> bool:
+    """Whether another message to the same address was sent between these times, is being sent, or has an unknown
+    outcome, in any workspace."""
+    recipient = Recipient(row["provider"], row["to_address"], row["contact_id"])
+    is_other = (Message.id != row["id"]) & recipient.condition
+    unknown = Message.select(SQL("1")).where(Message.status == "outcome_unknown", is_other)
+    same_address = Contact.select(Contact.id).where(
+        getattr(Contact, ADDRESS_FIELDS[row["channel"]]) == row["to_address"]
+    )
+    sent = Message.select(SQL("1")).where(
+        Message.contact_id.in_(same_address), Message.sent_at.between(sent_from, sent_until), is_other
+    )
+    return is_in_flight(recipient, sent_until) or exists(unknown) or exists(sent)
+
+
+def find_only_unknown(
+    recipient: Recipient, text: str, sent_from: datetime, sent_until: datetime, workspace_id: str | None
+) -> StoredMessageRow | None:
+    """Find and lock the message of unknown outcome with this recipient and text, sent between these times.
+
+    None where several fit: nobody knows which one was sent. None for `workspace_id` searches all workspaces.
+    """
     query = Message.select().where(
-        Message.contact_id == contact_id,
-        Message.provider == provider,
+        recipient.condition,
         fn.btrim(Message.body) == fn.btrim(text),
         ~Message.test,
-        Message.status.in_(("outcome_unknown", "sending")),
+        Message.status == "outcome_unknown",
         Message.provider_message_id.is_null(),
+        Message.sending_at.between(sent_from, sent_until),
     )
-    return fetch_first(StoredMessageRow, query.order_by(Message.id).limit(1).for_update())
+    if workspace_id is not None:
+        query = query.where(Message.workspace_id == workspace_id)
+    rows = fetch(StoredMessageRow, query.order_by(Message.id).limit(2).for_update())
+    return rows[0] if len(rows) == 1 else None
 
 
-class LookUp(TypedDict):
-    """One look-up of a message: the address in question, whether the provider has it, None if it did not answer, and
-    the error in its place."""
+@dataclass(frozen=True)
+class LookUp:
+    """One look-up of a message: the address in question, whether the provider has a record of it, None if it did not
+    answer, and the error in place of an answer."""
 
-    asked: str
-    found: bool | None
-    requested: bool
+    address: str
+    has_record: bool | None
+    is_requested: bool
     error: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of the log, without its time."""
+        return {
+            "asked": self.address, "found": self.has_record, "requested": self.is_requested, "error": self.error,
+        }  # fmt: skip
 
 
 def get_for_update(message_id: str) -> StoredMessageRow | None:
@@ -147,11 +211,11 @@ def claim_requested_look_ups(limit: int) -> list[str]:
     return _claim_due(Message.look_up_requested_at, limit)
 
 
-def record_look_up(message_id: str, entry: LookUp) -> None:
+def record_look_up(message_id: str, look_up: LookUp) -> None:
     """Keep a look-up of a message of unknown outcome; one that an operator requested ends the request."""
-    fields = peewee.Value(dump_storable_json(entry), converter=str).cast("jsonb")
+    fields = peewee.Value(dump_storable_json(look_up.as_json()), converter=str).cast("jsonb")
     stored = fn.jsonb_build_array(peewee.Expression(fn.jsonb_build_object("at", now()), "||", fields))
-    changes = {"look_up_requested_at": None} if entry["requested"] else {}
+    changes = {"look_up_requested_at": None} if look_up.is_requested else {}
     execute(
         Message.update(look_up_log=peewee.Expression(Message.look_up_log, "||", stored), updated_at=now(), **changes)
         .where(Message.id == message_id, Message.status == "outcome_unknown")

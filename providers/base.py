@@ -109,6 +109,8 @@ class OutgoingMessage:
     format: str = "text"
     sender: str | None = None
     reply_to: str | None = None
+    #: Where a provider that takes an address per message (`Provider.reports_to_url`) reports on this one.
+    report_url: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     kind: MessageKind = "message"
     buttons: tuple[Button, ...] = ()
@@ -141,6 +143,12 @@ class Callback:
     text: str | None
     occurred_at: datetime
     permanent: bool = False
+    #: The provider's signature does not cover `message_key`: it counts only for a message to `address`.
+    key_is_unsigned: bool = False
+    #: The text of our message, where a report on it has that.
+    sent_text: str | None = None
+    #: Whether the report says that the recipient must not be written to any more.
+    suppress_channel: bool = False
     detail: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -150,12 +158,16 @@ class Provider(ABC):
     name: ClassVar[str]
     #: The display name, for messages.
     label: ClassVar[str]
-    #: Whether `find_receipt` can reconcile a message whose response was lost, and what it searches.
+    #: Whether a message whose response was lost can be looked up, and among which records.
     can_reconcile: ClassVar[bool] = False
     searched_records: ClassVar[str] = "events"
+    #: Whether these have our key, for `find_receipt`; otherwise `list_receipts` has those of its recipient.
+    identifies_by_key: ClassVar[bool] = True
     #: What follows where neither the step nor the workspace says otherwise and the message is not found. Only a
     #: provider that certainly lists what it accepted may have it sent again.
     when_unknown: ClassVar[WhenUnknown] = "hold"
+    #: Whether it takes an address for the reports on each message.
+    reports_to_url: ClassVar[bool] = False
     #: Timeouts of the connection and of the response. Accept-and-queue APIs get a long one: a send that times out is an
     #: unknown outcome, and waiting is cheaper.
     connect_seconds: float = 5.0
@@ -171,6 +183,10 @@ class Provider(ABC):
         `to` is the recipient's address; it narrows the search.
         """
         return None
+
+    def list_receipts(self, account: Account, sent_at: datetime, to: str) -> list[Receipt]:  # noqa: ARG002
+        """Return the receipts of everything that the account sent to `to` around this time."""
+        return []
 
 
 @dataclass(frozen=True)

@@ -102,8 +102,8 @@ def _is_millis(number: Any) -> bool:
 def read_event(event: Mapping[str, Any]) -> Callback | None:
     """Parse one event of `split_events`; None for an irrelevant event or an undocumented format.
 
-    `provider` is the channel, `address` the person's id, `detail["account"]` the id of our account. Our own comments
-    and messages to ourselves are irrelevant.
+    `provider` is the channel, `address` the person's id, `detail["account"]` the id of our account. Our reply to a
+    comment is its echo; our other comments and messages to ourselves are irrelevant.
     """
     channel = CHANNELS.get(str(event.get("object")))
     entry = get_path(event, "entry", 0)
@@ -179,8 +179,10 @@ def _build_comment_callback(
     detail: Mapping[str, object],
 ) -> Callback | None:
     person = get_id(value, "from", "id")
-    if comment_id is None or person is None or person == account:
+    if comment_id is None or person is None:
         return None
+    if person == account:
+        return _build_own_comment_callback(channel, account, value, comment_id, text, at)
     full_detail = {
         "account": account,
         "username": get_text(value, "from", "username"),
@@ -198,4 +200,24 @@ def _build_comment_callback(
         text=text[:MAX_TEXT_LENGTH] if text else None,
         occurred_at=at,
         detail={name: item for name, item in full_detail.items() if item not in (None, False)},
+    )
+
+
+def _build_own_comment_callback(
+    channel: str, account: str, value: Any, comment_id: str, text: str | None, at: datetime
+) -> Callback | None:
+    """Build the echo of our reply to a comment, which is the address; any other comment of ours is irrelevant."""
+    parent_id = get_id(value, "parent_id")
+    if parent_id is None:
+        return None
+    return Callback(
+        provider=channel,
+        event_id=f"{account}:echo:{comment_id}",
+        kind="echo",
+        provider_message_id=comment_id,
+        message_key=None,
+        address=parent_id,
+        text=text[:MAX_TEXT_LENGTH] if text else None,
+        occurred_at=at,
+        detail={"account": account, "as": "comment"},
     )

@@ -173,7 +173,15 @@ def _build_telnyx_event(message: Message, event: str, text: str, webhook_secrets
     }
     raw = dump_json({"data": event_data, "meta": {"attempt": 1}}).encode()
     headers = {"Content-Type": "application/json", **_sign_telnyx(raw, webhook_secrets)}
-    return CallbackRequest("/api/webhooks/telnyx", raw, headers)
+    return CallbackRequest(_find_telnyx_path(message, kind), raw, headers)
+
+
+def _find_telnyx_path(message: Message, kind: str) -> str:
+    """Return the path for an event: that of the message's own URL for reports on it, of whatever host."""
+    url = urlsplit(str(message.body.get("webhook_url") or ""))
+    if kind == "message.received" or not url.path:
+        return "/api/webhooks/telnyx"
+    return f"{url.path}?{url.query}" if url.query else url.path
 
 
 def _build_telnyx_inbound_message(message: Message, text: str) -> dict[str, Any]:

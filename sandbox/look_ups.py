@@ -22,6 +22,7 @@ EVENTS_PER_PAGE = 300
 RECORDS_PER_PAGE = 50
 #: A recipient to whom nothing was sent, for the records that fill a first page.
 _OTHER_RECIPIENT = "somebody.else@example.com"
+_OTHER_RECORD = {"record_type": "message_detail_record", "direction": "inbound", "cld": "+15550000000"}
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,19 @@ def build_records_listing(request: Request, store: Store) -> Listing:
     number = int(request.query.get("page[number]") or 1)
     size = min(int(request.query.get("page[size]") or 20), RECORDS_PER_PAGE)
 
-    def build(listed: Sequence[Message], filler: Sequence[dict[str, Any]] = ()) -> HttpResponse:
+    def build(listed: Sequence[Message]) -> HttpResponse:
+        filler = [_OTHER_RECORD] * size if recipient in store.filled else []
         records = [*filler, *map(build_detail_record, listed)]
         pages = -(-len(records) // size)
         meta = {"page_number": number, "page_size": size, "total_pages": pages, "total_results": len(records)}
         return HttpResponse(200, {"data": records[(number - 1) * size : number * size], "meta": meta})
 
     def build_filler() -> HttpResponse:
-        other = {"record_type": "message_detail_record", "direction": "inbound", "cld": _OTHER_RECIPIENT}
-        return build(messages, [other] * size)
+        store.filled.add(recipient or "")
+        return build(messages)
 
+    if number == 1:
+        store.filled.discard(recipient or "")
     return Listing(messages, build, build_filler)
 
 

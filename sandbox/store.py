@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from rules.channels import CONVERSATION_CHANNELS, PROVIDER_NAMES, TEXT_PROVIDERS
+from rules.channels import CHANNELS, CONVERSATION_CHANNELS, PROVIDER_NAMES, TEXT_PROVIDERS
 
 #: Maximum number of stored messages; the oldest are dropped.
 MAX_MESSAGES = 50_000
@@ -18,7 +18,9 @@ TEXT_GENERATOR_FAULTS = ("blocked", "empty", "cut_short")
 #: Additional faults of look-ups: messages listed late, never, or after other records; a key that may not read.
 LOOK_UP_FAULTS = ("lookup_late", "lookup_never", "lookup_auth", "lookup_second_page")
 #: The providers that list what they accepted.
-LOOK_UP_PROVIDERS = ("mailgun", "telnyx")
+LOOK_UP_PROVIDERS = tuple(
+    channel.provider for channel in CHANNELS.values() if channel.contact_field and not channel.is_conversation
+)
 FAULTS = (
     "http_500", "http_429", "timeout", "reset_before", "reset_after", "slow", "bad_json", "auth", "refused",
     *TEXT_GENERATOR_FAULTS, *LOOK_UP_FAULTS,
@@ -107,6 +109,8 @@ class Store:
     faults: list[Fault] = field(default_factory=list)
     #: The author of each played comment, by the comment's id.
     commenters: dict[str, str] = field(default_factory=dict)
+    #: The recipients whose listing has other records on its first page, until that page is asked for again.
+    filled: set[str] = field(default_factory=set)
 
     def accept(self, message: Message) -> None:
         """Store a message."""
@@ -137,7 +141,8 @@ class Store:
         return None
 
     def clear(self) -> None:
-        """Delete messages, faults and commenters."""
+        """Delete all of it."""
+        self.filled.clear()
         self.messages.clear()
         self.faults.clear()
         self.commenters.clear()

@@ -35,9 +35,10 @@ def receive_event(workspace_id: object) -> Any:
         body = load_json(raw)
     except ValueError:
         raise ProblemError(400, "The body is not JSON.") from None
+    body = telnyx.add_key(body, flask.request.args) if isinstance(body, dict) else None
     path_workspace_id = None if workspace_id is None else str(workspace_id)
-    callback = telnyx.read_event(body) if isinstance(body, dict) else None
-    if callback is None:
+    callback = telnyx.read_event(body) if body is not None else None
+    if body is None or callback is None:
         return storage.store([], path_workspace_id)
     event = storage.build_event("telnyx", callback.event_id, path_workspace_id, body, from_sandbox)
     return storage.store([event], path_workspace_id)

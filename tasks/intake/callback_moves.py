@@ -5,8 +5,11 @@ A callback also resolves the unknown outcome of its message.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from models import execution, message
 from models.engine.rows import StoredMessageRow
+from models.message import Recipient
 from providers.base import Callback
 from rules.definition import REPLIED
 from rules.stages import MessageStatus
@@ -17,6 +20,20 @@ STATUS: dict[str, MessageStatus] = {
     "sent": "sent", "echo": "sent", "delivered": "delivered", "read": "read", "opened": "read", "clicked": "read",
     "bounced": "bounced", "complained": "complained",
 }  # fmt: skip
+
+
+#: How long before an event that names a message by address and text alone its send may have begun, and after it, for
+#: clocks that differ.
+SENT_BEFORE, SENT_AFTER = timedelta(days=2), timedelta(minutes=5)
+
+
+def find_by_text(
+    recipient: Recipient, text: str | None, at: datetime, workspace_id: str | None
+) -> StoredMessageRow | None:
+    """Find and lock the only message of unknown outcome that an event of this recipient, text and time can mean."""
+    if not text:
+        return None
+    return message.find_only_unknown(recipient, text, at - SENT_BEFORE, at + SENT_AFTER, workspace_id)
 
 
 def update_message_status(message_row: StoredMessageRow, callback: Callback) -> None:

@@ -22,9 +22,11 @@ import dramatiq
 import structlog
 
 import clock
-from models import inbound_event
+from models import inbound_event, message
 from models.database import db, transaction
+from models.engine.rows import StoredMessageRow
 from models.inbound_event import InboundEventRow
+from providers.base import Callback
 from providers.registry import PROVIDERS, ReadEvent
 from rules.channels import CONVERSATION_CHANNELS
 from tasks.intake.delivery_events import DeliveryEventReader
@@ -93,13 +95,27 @@ def _apply(row: InboundEventRow) -> Outcome | None:
     callback = reader.read(row["body"])
     if callback is None:
         return Outcome("ignored")
-    message_row = reader.message_of(callback)
+    at = resolve_occurred_at(callback.occurred_at, row["received_at"])
+    message_row = reader.message_of(callback, at, row["workspace_id"])
     if message_row is not None and row["sandbox"] and not message_row["sandbox"]:
         return Outcome(NOT_IN_SANDBOX)
-    if message_row is not None and message_row["status"] == "sending":
+    if _awaits_answer(reader, callback, message_row, row["received_at"]):
         return None
-    at = resolve_occurred_at(callback.occurred_at, row["received_at"])
     return reader.apply(ReceivedEvent(callback, message_row, at, row["workspace_id"], from_sandbox=row["sandbox"]))
+
+
+def _awaits_answer(
+    reader: EventReader, callback: Callback, message_row: StoredMessageRow | None, received_at: datetime
+) -> bool:
+    """Whether the event may report on a message whose send has no recorded answer yet.
+
+    An event without our key has the provider's id alone, which that answer brings. Sends that began after the event
+    arrived are none of its concern, so it waits for an end.
+    """
+    if message_row is not None:
+        return message_row["status"] == "sending"
+    recipient = reader.recipient_of(callback)
+    return recipient is not None and message.is_in_flight(recipient, received_at)
 
 
 def resolve_occurred_at(occurred_at: datetime, received_at: datetime) -> datetime:

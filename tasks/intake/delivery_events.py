@@ -7,14 +7,16 @@ that wait for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from models import contact_lookup, contact_matching, conversation, follow_up, message, suppression, workspace
 from models.engine.rows import StoredMessageRow
+from models.message import Recipient
 from models.tables.contacts import SuppressionReason
 from providers.base import Callback
 from providers.registry import ReadEvent
 from rules.channels import CHANNELS
-from tasks.intake.callback_moves import update_message_status, wake_for_reply
+from tasks.intake.callback_moves import find_by_text, update_message_status, wake_for_reply
 from tasks.intake.event_readers import OTHER_WORKSPACE, Outcome, ReceivedEvent
 from tasks.runtime.notifications import notify_after_commit
 
@@ -24,6 +26,8 @@ SUPPRESSION_REASONS: dict[str, SuppressionReason] = {
     "complained": "complained",
     "unsubscribed": "unsubscribed",
 }
+#: Kinds that a contact may cause without a message of ours.
+_FROM_CONTACT = frozenset({"replied", "unsubscribed"})
 #: The channel on which each provider receives messages from contacts.
 INBOUND_CHANNELS = {channel.provider: channel.name for channel in CHANNELS.values() if channel.contact_field}
 
@@ -34,14 +38,23 @@ class DeliveryEventReader:
 
     read: ReadEvent
 
-    def message_of(self, callback: Callback) -> StoredMessageRow | None:
+    def message_of(self, callback: Callback, at: datetime, workspace_id: str | None) -> StoredMessageRow | None:
         """Find and lock our message that the callback is about, or answers."""
-        return message.find(callback.provider, callback.provider_message_id, callback.message_key)
+        row = message.find(callback.provider, callback.provider_message_id, callback.message_key)
+        if row is not None and callback.key_is_unsigned and row["to_address"] != callback.address:
+            row = message.find(callback.provider, callback.provider_message_id, None)
+        recipient = self.recipient_of(callback) if row is None else None
+        return find_by_text(recipient, callback.sent_text, at, workspace_id) if recipient else row
+
+    def recipient_of(self, callback: Callback) -> Recipient | None:
+        """Return whom the message of a delivery report was sent to."""
+        is_report = callback.provider_message_id is not None and callback.kind not in _FROM_CONTACT
+        return Recipient(callback.provider, callback.address) if is_report and callback.address else None
 
     def apply(self, event: ReceivedEvent) -> Outcome:
         """Apply an event about our message, or a message of a contact."""
         if event.message is None:
-            is_from_contact = event.callback.kind in ("replied", "unsubscribed")
+            is_from_contact = event.callback.kind in _FROM_CONTACT
             return _receive_from_contact(event) if is_from_contact else Outcome("unknown message")
         if event.workspace_id not in (None, event.message["workspace_id"]):
             return Outcome(OTHER_WORKSPACE)
@@ -62,13 +75,21 @@ def _apply_to_test(callback: Callback, message_row: StoredMessageRow) -> None:
 def _apply_to_contact(event: ReceivedEvent, message_row: StoredMessageRow) -> None:
     """Apply what the event says about the message's contact: an address that bounces, a complaint, a reply."""
     callback, contact_id = event.callback, message_row["contact_id"]
-    if callback.kind in SUPPRESSION_REASONS and (callback.kind != "bounced" or callback.permanent):
-        suppression.add_for_message(message_row, SUPPRESSION_REASONS[callback.kind])
+    reason = _find_suppression_reason(callback)
+    if reason is not None:
+        suppression.add_for_message(message_row, reason)
         if contact_id:
             notify_after_commit(follow_up.wake(contact_id))
     if callback.kind == "replied" and contact_id:
         _record_received(event, message_row["workspace_id"], contact_id)
         wake_for_reply(contact_id)
+
+
+def _find_suppression_reason(callback: Callback) -> SuppressionReason | None:
+    """Return why the event suppresses the contact; None where it does not. A temporary bounce is no reason."""
+    if callback.suppress_channel:
+        return "blocked"
+    return None if callback.kind == "bounced" and not callback.permanent else SUPPRESSION_REASONS.get(callback.kind)
 
 
 def _receive_from_contact(event: ReceivedEvent) -> Outcome:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from models.engine.rows import StoredMessageRow
+from models.message import Recipient
 from providers.base import Callback
 
 
@@ -51,8 +52,14 @@ class EventReader(Protocol):
     def read(self, body: Mapping[str, Any], /) -> Callback | None:
         """Parse a stored body; return None for an event that changes nothing."""
 
-    def message_of(self, callback: Callback) -> StoredMessageRow | None:
-        """Find and lock our message that the callback is about; return None for any other event."""
+    def message_of(self, callback: Callback, at: datetime, workspace_id: str | None) -> StoredMessageRow | None:
+        """Find and lock our message that the callback is about; return None for any other event.
+
+        `at` and `workspace_id` are those of `ReceivedEvent`.
+        """
+
+    def recipient_of(self, callback: Callback) -> Recipient | None:
+        """Return whom a report on a message of ours was sent to; None for an event that reports on none."""
 
     def apply(self, event: ReceivedEvent) -> Outcome:
         """Apply the event to messages, contacts and executions, in the caller's transaction."""

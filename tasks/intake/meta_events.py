@@ -8,16 +8,18 @@ arrives.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import clock
 import metrics
 from models import account, contact_lookup, message, workspace
 from models.database import acting_as
 from models.engine.rows import StoredMessageRow
+from models.message import Recipient
 from providers.base import Callback
 from providers.meta_callbacks import get_meta_timestamp
 from providers.registry import ReadEvent
-from tasks.intake.callback_moves import STATUS, update_message_status, wake_for_reply
+from tasks.intake.callback_moves import STATUS, find_by_text, update_message_status, wake_for_reply
 from tasks.intake.event_readers import NOT_IN_SANDBOX, OTHER_WORKSPACE, Outcome, ReceivedEvent
 from tasks.intake.meta_contact_events import apply_contact_event
 from tasks.intake.meta_contacts import find_answered_message
@@ -34,12 +36,25 @@ class MetaEventReader:
 
     read: ReadEvent
 
-    def message_of(self, callback: Callback) -> StoredMessageRow | None:
-        """Find and lock our message that the event reports on; None for what a person says or does."""
+    def message_of(self, callback: Callback, at: datetime, workspace_id: str | None) -> StoredMessageRow | None:
+        """Find and lock our message that the event reports on; None for what a person says or does.
+
+        The account of an event, not its path, decides the workspace.
+        """
         if callback.kind not in OWN_MESSAGE_KINDS:
             return None
         message_row = message.find(callback.provider, callback.provider_message_id, callback.message_key)
-        return _find_echoed_message(callback) if message_row is None and callback.kind == "echo" else message_row
+        is_echo = message_row is None and callback.kind == "echo"
+        return _find_echoed_message(callback, at) if is_echo else message_row
+
+    def recipient_of(self, callback: Callback) -> Recipient | None:
+        """Return the person to whom the message of a report was sent; it may have gone to a comment of theirs."""
+        if callback.kind not in OWN_MESSAGE_KINDS or not callback.address:
+            return None
+        account_row = account.find_by_external_id(callback.provider, str(callback.detail["account"]))
+        if account_row is None:
+            return Recipient(callback.provider, callback.address)
+        return _find_recipient(callback, account_row["workspace_id"])
 
     def apply(self, event: ReceivedEvent) -> Outcome:
         """Apply an event about our messages, or an event of a person."""
@@ -59,13 +74,19 @@ class MetaEventReader:
         return Outcome(event.callback.kind, workspace_id)
 
 
-def _find_echoed_message(callback: Callback) -> StoredMessageRow | None:
+def _find_echoed_message(callback: Callback, at: datetime) -> StoredMessageRow | None:
     """Find an echo's message by its text, for an echo with neither our key nor a known id."""
     account_row = account.find_by_external_id(callback.provider, str(callback.detail["account"]))
-    if account_row is None or not callback.text:
+    if account_row is None:
         return None
-    person = contact_lookup.find_by_address(callback.provider, callback.address or "", account_row["workspace_id"])
-    return message.find_unresolved(callback.provider, person["id"], callback.text) if person else None
+    recipient = _find_recipient(callback, account_row["workspace_id"])
+    return find_by_text(recipient, callback.text, at, account_row["workspace_id"])
+
+
+def _find_recipient(callback: Callback, workspace_id: str) -> Recipient:
+    address = callback.address or ""
+    person = contact_lookup.find_by_address(callback.provider, address, workspace_id)
+    return Recipient(callback.provider, address, person["id"] if person else None)
 
 
 def _find_owner(event: ReceivedEvent) -> tuple[str | None, str | None]:

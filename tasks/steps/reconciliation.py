@@ -7,7 +7,9 @@ was refused or not answered decides nothing (`rules.reconciliation`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import dramatiq
 import structlog
@@ -30,6 +32,10 @@ from tasks.steps.unknown_policy import find_policy_of_message
 from tasks.steps.workspace_settings import resolve_workspace_settings
 
 log = structlog.get_logger(__name__)
+
+
+#: Another send to the same address this close to a message's own may be the one that a record is of.
+OTHER_SENDS = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -76,13 +82,25 @@ def _look_up(settings: Settings, message_row: StoredMessageRow) -> LookUpResult:
     assert sending_at is not None
     try:
         account = _resolve_account(settings, message_row)
-        receipt = provider.find_receipt(
-            account, message_row["key"], clock.unshift(sending_at), message_row["to_address"]
-        )
+        since, to = clock.unshift(sending_at), message_row["to_address"]
+        if provider.identifies_by_key:
+            receipt = provider.find_receipt(account, message_row["key"], since, to)
+        else:
+            receipt = _find_only_receipt(provider.list_receipts(account, since, to), message_row)
     except ExecutionError as error:
         log.info("reconciliation failed", **_build_ids(message_row), error=error.message)
         return LookUpResult("unanswered" if error.retryable else "refused", error=error.message)
     return LookUpResult("found" if receipt else "missing", receipt)
+
+
+def _find_only_receipt(receipts: Sequence[Receipt], message_row: StoredMessageRow) -> Receipt | None:
+    """Return the receipt if it can be of no other message: it is the only one, and this is the only send."""
+    sending_at = message_row["sending_at"]
+    if len(receipts) != 1 or sending_at is None:
+        return None
+    with transaction():
+        has_others = message.has_other_sends(message_row, sending_at - OTHER_SENDS, sending_at + OTHER_SENDS)
+    return None if has_others else receipts[0]
 
 
 def _resolve_account(settings: Settings, message_row: StoredMessageRow) -> Account:
@@ -117,11 +135,9 @@ def _apply(
 
 
 def _record(settings: Settings, message_row: StoredMessageRow, result: LookUpResult, is_requested: bool) -> None:
-    has_found = {"found": True, "missing": False}.get(result.answer)
-    entry: message.LookUp = {
-        "asked": message_row["to_address"], "found": has_found, "requested": is_requested, "error": result.error,
-    }  # fmt: skip
-    message.record_look_up(message_row["id"], entry)
+    has_record = {"found": True, "missing": False}.get(result.answer)
+    look_up = message.LookUp(message_row["to_address"], has_record, is_requested, result.error)
+    message.record_look_up(message_row["id"], look_up)
     if message_row["test"]:
         # The sandbox's answers say nothing about the workspace's key.
         return
@@ -129,7 +145,7 @@ def _record(settings: Settings, message_row: StoredMessageRow, result: LookUpRes
     if result.answer == "refused":
         credentials = fingerprint(settings, provider, workspace_id)
         look_up_refusal.record(workspace_id, provider, result.error or "", credentials)
-    elif has_found is not None:
+    elif has_record is not None:
         look_up_refusal.end(workspace_id, provider)
 
 

@@ -30,6 +30,7 @@ from tasks.steps.direct_messages import TO_COMMENT, Sender
 from tasks.steps.follow_ups import as_output, find_stop_reason
 from tasks.steps.limit_reservations import reserve_daily_limits
 from tasks.steps.pauses import rest_if_provider_paused
+from tasks.steps.report_urls import build_report_url
 from tasks.steps.review_gate import find_rejection, rest_if_in_review
 from tasks.steps.workspace_settings import resolve_workspace_settings
 
@@ -175,6 +176,9 @@ def _call_provider(engine: Engine, claimed: ClaimedExecution, step: Step, accoun
         format=message["format"],
         sender=message.get("sender"),
         reply_to=render_one_line(step, "reply_to", facts),
+        report_url=build_report_url(
+            engine.settings, claimed.settings or engine.settings, account, claimed.row["workspace_id"], message["key"]
+        ),
         headers={name: render(text, facts) for name, text in (step.with_.get("headers") or {}).items()},
         holds_lease=lambda: engine.leases.is_held(claimed),
         **direct_messages.build_outgoing_fields(message),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from providers import responses, telnyx
+from providers import responses, telnyx, telnyx_callbacks
 from providers.base import Account, OutgoingMessage
 from providers.registry import build_sandbox_account
 from rules.errors import (
@@ -27,6 +28,8 @@ from rules.errors import (
 from sandbox.server import RunningSandbox
 
 ACCOUNT = Account("telnyx", "https://api.telnyx.com/v2", {"TELNYX_API_KEY": "KEY0123456789"})
+
+SMS = OutgoingMessage(key="exec-1/sms/0", to="+15550100", body="Hello")
 
 MEANINGS: dict[type[ExecutionError], str] = {
     ConfigurationError: "10009 10010 20002 20006 20012 20013 20014 20100 40010 40013 40100 40150 40305 40306 40308 "
@@ -119,9 +122,42 @@ def test_an_empty_sms_is_invalid_and_a_missing_sender_names_the_setting(sandbox:
         telnyx.PROVIDER.send(ACCOUNT, OutgoingMessage(key="k", to="+15550100", body="Hello"))
 
 
-def test_telnyx_cannot_reconcile() -> None:
-    assert not telnyx.PROVIDER.can_reconcile
-    assert telnyx.PROVIDER.find_receipt(ACCOUNT, "k", datetime.now(UTC)) is None
+def test_detail_records_list_what_was_sent_to_a_number_at_its_time(sandbox: RunningSandbox) -> None:
+    account, now = build_sandbox_account("telnyx", sandbox.url), datetime.now(UTC)
+    receipts = [telnyx.PROVIDER.send(account, replace(SMS, to=to)) for to in ("+15550100", "+15550101")]
+    sandbox.add_fault("telnyx", "lookup_second_page")
+
+    listed = telnyx.PROVIDER.list_receipts(account, now, "+15550100")
+
+    assert [receipt.provider_message_id for receipt in listed] == [receipts[0].provider_message_id]
+    assert telnyx.PROVIDER.list_receipts(account, now - timedelta(hours=1), "+15550100") == []
+    other = replace(account, secrets={**account.secrets, "TELNYX_MESSAGING_PROFILE_ID": "another"})
+    assert telnyx.PROVIDER.list_receipts(other, now, "+15550100") == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [("lookup_auth", ConfigurationError), ("bad_json", ProviderUnavailable), ("http_500", ProviderUnavailable)],
+)
+def test_a_search_of_detail_records_without_an_answer_raises(
+    sandbox: RunningSandbox, fault: str, expected: type[ExecutionError]
+) -> None:
+    sandbox.add_fault("telnyx", fault, times=0, match={"call": "look_up"})
+    with pytest.raises(expected):
+        telnyx.PROVIDER.list_receipts(build_sandbox_account("telnyx", sandbox.url), datetime.now(UTC), "+15550100")
+
+
+def test_each_sms_names_the_url_of_its_reports(sandbox: RunningSandbox) -> None:
+    url = "https://beckon.example.com/api/webhooks/telnyx?key=k"
+    telnyx.PROVIDER.send(build_sandbox_account("telnyx", sandbox.url), replace(SMS, report_url=url))
+    assert sandbox.list_messages("telnyx")[0]["body"]["webhook_url"] == url
+
+
+def test_the_key_of_a_webhooks_url_is_the_messages(sample: Callable[[str], Any]) -> None:
+    body = sample("telnyx/webhook_message_finalized_delivered.json")
+    callback = telnyx.read_event(telnyx.add_key({**body, telnyx_callbacks.KEY_FIELD: "forged"}, {"key": "k"}))
+    assert callback is not None
+    assert (callback.message_key, callback.key_is_unsigned) == ("k", True)
 
 
 def test_the_official_format_of_a_signature_verifies(sample: Callable[[str], Any]) -> None:

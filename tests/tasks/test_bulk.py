@@ -264,8 +264,9 @@ def test_a_requested_look_up_that_finds_nothing_leaves_the_schedule_as_it_is(
 
 
 def test_a_provider_that_cannot_be_asked_is_a_conflict(alice: Alice, sandbox: RunningSandbox) -> None:
-    sandbox.add_fault(provider="telnyx", fault="reset_after", times=1)
-    (execution_id,) = fail_unknown(alice, 1)
+    sandbox.add_fault(provider="slack", fault="reset_after", times=1)
+    notice = {"id": "tell", "action": "notify", "with": {"channel": "slack", "text": "Hi"}}
+    (execution_id,) = fail_unknown(alice, 1, [notice])
 
     row = read(alice, start(alice, "look_up", ExecutionFilters())["operationId"])
 

@@ -175,6 +175,30 @@ def test_a_callback_that_precedes_the_answer_to_its_send_is_not_lost(
     eventually(lambda: read_status(message) == "delivered")
 
 
+def test_a_report_without_our_key_waits_for_the_answer_that_brings_its_id(
+    alice: Alice, sandbox: RunningSandbox
+) -> None:
+    alice.automation(SMS)
+    sandbox.add_fault(provider="telnyx", fault="slow", seconds=1)
+    execution_id = alice.trigger().executions[0]["executionId"]
+    (accepted,) = eventually(lambda: sandbox.list_messages("telnyx"))
+    (message,) = messages(execution_id)
+
+    deliver_callback("telnyx", telnyx_status({**message, "provider_message_id": accepted["id"]}, "delivered"))
+
+    eventually(lambda: read_status(message) == "delivered")
+
+
+def test_a_report_waits_for_no_send_that_began_after_it(alice: Alice) -> None:
+    message = send_message(alice, SMS)
+    execute("update executions set status = 'running', lease_until = beckon_now(), finished_at = null")
+    execute("update messages set status = 'sending', sending_at = beckon_now() + interval '1 minute'")
+
+    outcome = deliver_callback("telnyx", telnyx_status({**message, "provider_message_id": "other"}, "delivered"))
+
+    assert outcome == "unknown message"
+
+
 def test_a_deferred_callback_that_redis_does_not_accept_is_counted_and_swept(
     alice: Alice, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +262,46 @@ def test_two_callbacks_that_race_to_resolve_it_both_count(alice: Alice, sandbox:
     assert_consistent()
 
 
+def fail_sms(alice: Alice, sandbox: RunningSandbox, times: int = 1) -> list[dict[str, Any]]:
+    """Let so many SMS to one number have an unknown outcome; return the messages."""
+    alice.automation(SMS)
+    sandbox.add_fault(provider="telnyx", fault="reset_after", times=times)
+    failed = [wait_until_finished(alice.trigger())["id"] for _ in range(times)]
+    return [messages(execution_id)[0] for execution_id in failed]
+
+
+def test_a_report_with_our_key_in_its_url_resolves_an_unknown_outcome(alice: Alice, sandbox: RunningSandbox) -> None:
+    first, second = fail_sms(alice, sandbox, 2)
+    body = telnyx_status({**second, "provider_message_id": "late"}, "delivered")
+
+    deliver_callback("telnyx", {**body, "beckon_key": second["key"]})
+
+    assert [read_status(message) for message in (first, second)] == ["outcome_unknown", "delivered"]
+
+
+def test_a_key_in_the_url_counts_only_for_its_own_number(alice: Alice, sandbox: RunningSandbox) -> None:
+    (message,) = fail_sms(alice, sandbox)
+    body = telnyx_status({"provider_message_id": "late", "to_address": "+15550999"}, "delivered")
+
+    assert deliver_callback("telnyx", {**body, "beckon_key": message["key"]}) == "unknown message"
+
+    assert read_status(message) == "outcome_unknown"
+
+
+@pytest.mark.parametrize(
+    ("text", "times", "status"),
+    [("Hi", 1, "delivered"), ("Hi", 2, "outcome_unknown"), ("Ho", 1, "outcome_unknown"), (None, 1, "outcome_unknown")],
+)
+def test_a_report_by_number_and_text_resolves_the_only_message_that_fits(
+    alice: Alice, sandbox: RunningSandbox, text: str | None, times: int, status: str
+) -> None:
+    message, *_ = fail_sms(alice, sandbox, times)
+
+    deliver_callback("telnyx", telnyx_status({**message, "provider_message_id": "late"}, "delivered", text=text))
+
+    assert read_status(message) == status
+
+
 # Suppressions
 
 
@@ -254,6 +318,21 @@ def test_a_bounce_a_complaint_and_an_unsubscription_suppress_the_channel(
 
     assert fetch_row("select channel, reason from suppressions") == {"channel": "email", "reason": reason}
     assert wait_until_finished(alice.trigger())["skipped_rule"] == "suppressed"
+
+
+@pytest.mark.parametrize(
+    ("title", "suppressed"), [("Blocked due to STOP message", True), ("Blocked by a block rule", False)]
+)
+def test_a_stop_that_telnyx_reports_later_suppresses_like_an_immediate_one(
+    alice: Alice, title: str, suppressed: bool
+) -> None:
+    message = send_message(alice, SMS)
+    errors = [{"code": "40009", "title": "Invalid body"}, {"code": "40300", "title": title}]
+
+    deliver_callback("telnyx", telnyx_status(message, "delivery_failed", errors=errors))
+
+    rule = wait_until_finished(alice.trigger())["skipped_rule"]
+    assert rule == ("suppressed" if suppressed else None)
 
 
 def test_a_temporary_bounce_suppresses_no_contact(alice: Alice) -> None:

@@ -68,7 +68,8 @@ def insert_message(alice: Alice, contact_id: str, **fields: Any) -> dict[str, An
         "id": new_id(), "workspace_id": alice.workspace_id, "execution_id": new_id(), "automation_id": new_id(),
         "contact_id": contact_id, "step_id": "hello", "key": new_id(), "channel": "instagram", "provider": "instagram",
         "sandbox": True, "test": False, "to_address": PERSON, "body": "Hello!", "status": "sent",
-        "provider_message_id": "ours-1", "sent_at": now, "created_at": now, "updated_at": now, **fields,
+        "provider_message_id": "ours-1", "sending_at": fields.get("sent_at") or now, "sent_at": now, "created_at": now,
+        "updated_at": now, **fields,
     }  # fmt: skip
     columns["provider"] = columns["channel"]
     placeholders = ", ".join(["%s"] * len(columns))
@@ -530,10 +531,39 @@ def test_an_echo_resolves_an_unknown_outcome_once(alice: Alice, matched_by: str)
     assert read_status(other) == "outcome_unknown"
 
 
+def test_an_echo_that_fits_two_unknown_outcomes_resolves_neither(alice: Alice) -> None:
+    contact_id = create_contact(alice)
+    twins = [insert_message(alice, contact_id, status="outcome_unknown", provider_message_id=None) for _ in range(2)]
+    deliver_webhooks(echo(twins[0], text="Hello!"))
+    assert [read_status(message) for message in twins] == ["outcome_unknown"] * 2
+
+
+def test_the_webhook_of_our_own_comment_resolves_a_public_reply(alice: Alice) -> None:
+    message = insert_message(alice, create_contact(alice), status="outcome_unknown", provider_message_id=None,
+                             to_address="comment-1", body="See your inbox")  # fmt: skip
+    deliver_webhooks(comment("See your inbox", number=2, person=IG, parent_id="comment-1"))
+    assert fetch_row("select status, provider_message_id from messages where id = %s", (message["id"],)) == {
+        "status": "sent", "provider_message_id": "comment-2",
+    }  # fmt: skip
+    assert executions() == []
+
+
 def test_an_echo_of_a_message_from_the_inbox_resolves_nothing(alice: Alice) -> None:
     message = insert_message(alice, create_contact(alice), status="outcome_unknown", provider_message_id=None)
     deliver_webhooks(echo(message, text="Hi, this is Alice herself"))
     assert read_status(message) == "outcome_unknown"
+
+
+def test_a_receipt_that_precedes_the_answer_to_its_send_is_not_lost(alice: Alice, sandbox: RunningSandbox) -> None:
+    answer = {"channel": "facebook", "body": "Here it is"}
+    alice.automation([{"id": "link", "action": "send_message", "with": answer}], trigger="facebook.message")
+    sandbox.add_fault("facebook", "slow", seconds=1)
+    deliver_webhooks(message_event("the link please", channel="facebook"))
+    (accepted,) = eventually(lambda: sandbox.list_messages("facebook"))
+
+    deliver_webhooks(event("facebook", delivery={"mids": [accepted["id"]], "watermark": 1}))
+
+    eventually(lambda: fetch_value("select status from messages") == "delivered")
 
 
 def test_a_reply_to_the_sandbox_finds_its_workspace_by_the_message(alice: Alice) -> None:

@@ -221,6 +221,65 @@ def test_a_last_look_up_without_an_answer_is_repeated_and_never_resends(
     assert count_sent(sandbox) == 1
 
 
+def test_an_outage_heals_by_itself_and_sends_nothing_twice(
+    engine: Engine, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice = Alice()
+    alice.automation([SEND])
+    for fault in ("http_500", "reset_after", "bad_json", "http_500"):
+        sandbox.add_fault("mailgun", fault)
+    sandbox.add_fault("mailgun", "http_500", times=0, match={"call": "look_up"})
+    contacts = [{"external_id": f"c-{n}", "email": f"c{n}@example.com"} for n in range(4)]
+    ids = [wait_until_finished(alice.trigger(contact=contact))["id"] for contact in contacts]
+    look_up(settings, ids[0], LAST)
+    eventually(lambda: all(messages(execution_id)[0]["look_up_log"] for execution_id in ids))
+    assert {execution(execution_id)["error_class"] for execution_id in ids} == {"unknown_outcome"}
+
+    sandbox.sandbox.store.faults.clear()
+    look_up_after(settings, 3_600)
+
+    for execution_id in ids:
+        wait_for_execution(execution_id, "succeeded")
+    assert sorted(message["to"] for message in sandbox.list_messages("mailgun")) == [
+        contact["email"] for contact in contacts
+    ]
+
+
+def test_the_only_detail_record_of_the_only_sms_proves_that_it_was_sent(
+    engine: Engine, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice = Alice()
+    execution_id = fail(alice, sandbox, SMS, "reset_after")
+
+    look_up_after(settings, 20)
+
+    wait_for_execution(execution_id, "succeeded")
+    (row,) = messages(execution_id)
+    assert row["provider_message_id"] == sandbox.list_messages("telnyx")[0]["id"]
+
+
+def test_a_record_that_may_be_of_another_sms_proves_nothing(
+    engine: Engine, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice = Alice()
+    execution_id = fail(alice, sandbox, SMS, "reset_before")
+    wait_until_finished(alice.trigger())
+    assert count_sent(sandbox, "telnyx") == 1
+
+    row = look_up(settings, execution_id, 20)
+
+    assert (row["status"], row["look_up_log"][0]["found"]) == ("outcome_unknown", False)
+
+
+def test_an_sms_without_a_record_is_held(engine: Engine, sandbox: RunningSandbox, settings: Settings) -> None:
+    alice = Alice()
+    execution_id = fail(alice, sandbox, SMS)
+
+    row = look_up(settings, execution_id, LAST)
+
+    assert (row["look_up_at"], row["resends"], count_sent(sandbox, "telnyx")) == (None, 0, 0)
+
+
 def test_a_look_up_that_ends_after_the_message_was_sent_again_decides_nothing(
     engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:
