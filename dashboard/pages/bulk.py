@@ -7,7 +7,8 @@ form carries the time of the preview.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, cast
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -15,10 +16,12 @@ from zoneinfo import ZoneInfo
 import flask
 from werkzeug.datastructures import MultiDict
 
+from dashboard.access import Caller
 from dashboard.errors import not_found
 from dashboard.own_paths import ensure_own_path
 from dashboard.pages import filter_forms, layout
 from models import operation
+from models.execution_filters import ExecutionFilters
 from models.ids import is_id
 from models.operation import OperationRow
 from models.reports import failures
@@ -46,6 +49,8 @@ _BUTTONS = {
     "resend": "Send {n} again", "look_up": "Look up {n} now",
 }  # fmt: skip
 _OF_MESSAGES = ("sent", "resend", "look_up")
+#: What can be done about messages of unknown outcome, which are not retried.
+DECISIONS: tuple[OperationKind, ...] = ("sent", "look_up", "resend", "discard")
 
 
 def _parse_action(name: str) -> OperationKind:
@@ -76,11 +81,28 @@ def preview(action: str) -> Any:
         button=describe_button(kind, matched),
         is_final=kind in ("cancel", "discard", "resend"),
         fields=filter_forms.build_hidden_fields(filters) if filters else {},
+        decisions=_build_decisions(call, filters) if filters is not None and kind == "retry" else [],
         chips=filter_forms.build_chips(form, None, layout.load_zone(call)),
         back_url=ensure_own_path(
             flask.request.args.get("next", ""), f"/executions?{query}" if query else "/executions"
         ),
     )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An action on the messages of unknown outcome that a retry leaves out: its button, and the page that asks."""
+
+    action: OperationKind
+    button: str
+    fields: Mapping[str, str]
+
+
+def _build_decisions(call: Caller, filters: ExecutionFilters) -> list[Decision]:
+    """The actions on messages of unknown outcome; none where none matches."""
+    count = bulk.count_unknown(call.workspace_id, filters)
+    fields = filter_forms.build_hidden_fields(replace(filters, outcome_unknown=True))
+    return [Decision(kind, describe_button(kind, count), fields) for kind in DECISIONS] if count else []
 
 
 def describe_button(kind: OperationKind, count: int) -> str:

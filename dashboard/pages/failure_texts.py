@@ -10,6 +10,7 @@ from typing import Literal
 from dashboard.pages import labels
 from models.failure_scope import CONFIGURATION
 from models.reports.failures import FailureGroup, UnknownCount, UnknownItem
+from providers.registry import SENDERS
 from rules.errors import BY_CLASS
 from rules.reconciliation import LOOK_UP_SECONDS, count_passed
 from rules.retries import MAX_RETRIES
@@ -157,25 +158,24 @@ def find_answer(item: UnknownItem, number: int) -> bool | None:
 
 def describe_unknown(count: UnknownCount, now: datetime) -> str:
     """Whether a provider's messages are being looked up, or need a decision."""
-    provider = format_provider(count["provider"])
     parts = []
     if count["count"] > count["undecided"]:
-        next_at = count["next_at"]
-        time = labels.format_relative_time(next_at, now) if next_at and next_at > now else "now"
-        parts.append(f"Checking with {provider}, next look-up {time}")
+        parts.append(labels.describe_look_up(count["provider"], count["next_at"] or now, now))
     if count["undecided"]:
         parts.append(f"{count['undecided']:,} {'needs' if count['undecided'] == 1 else 'need'} a decision")
     return " · ".join(parts)
 
 
-def describe_consequence(count: UnknownCount, *, can_look_up: bool, resends: bool) -> str:
-    """What happened to these messages, and what follows; `resends` is the policy where their step has none."""
-    provider = format_provider(count["provider"])
+def describe_consequence(provider_name: str, *, resends: bool) -> str:
+    """What happened to a provider's messages, and what follows; `resends` is the policy where their step has none."""
+    provider, sender = format_provider(provider_name), SENDERS[provider_name]
     written = f"The requests were written and no answer came: {provider} may have accepted them."
-    if can_look_up:
+    if not sender.can_reconcile:
+        written = f"{written} {provider} cannot be asked about a message. 35 minutes after the send"
+    elif sender.identifies_by_key:
         written = f"{written} If it has no record at the last look-up, 35 minutes after the send,"
     else:
-        written = f"{written} {provider} cannot be asked about a message. 35 minutes after the send"
+        written = f"{written} Its records can prove that a message was sent, never that it was not. After 35 minutes"
     policy = (
         "each message is sent once more, unless its step says on_unknown: hold."
         if resends

@@ -228,7 +228,7 @@ def _build_provider(call: Caller, count: report.UnknownCount, scope: ExecutionFi
     provider = count["provider"]
     items = report.list_unknown(call.workspace_id, scope, provider, PAGE_SIZE)
     own = replace(scope, error_class="unknown_outcome", provider=provider)
-    can_look_up = provider in SENDERS and SENDERS[provider].can_reconcile
+    can_look_up = SENDERS[provider].can_reconcile
     return {
         "provider": provider,
         "label": failure_texts.format_provider(provider),
@@ -236,9 +236,7 @@ def _build_provider(call: Caller, count: report.UnknownCount, scope: ExecutionFi
         "undecided": count["undecided"],
         "state": failure_texts.describe_unknown(count, clock.now()),
         "consequence": failure_texts.describe_consequence(
-            count,
-            can_look_up=can_look_up,
-            resends=find_policy(None, provider, call.workspace_id) == "resend",
+            provider, resends=find_policy(None, provider, call.workspace_id) == "resend"
         ),
         "can_look_up": can_look_up,
         "points": failure_texts.build_look_up_points(items, clock.now()) if can_look_up else [],
@@ -256,6 +254,9 @@ def act(action: str) -> Any:
     """
     call = layout.require_page_permission("write")
     form = filter_forms.parse(flask.request.form)
+    if only := flask.request.form.get("only"):
+        # The button of one row, whatever is selected.
+        form = form.model_copy(update={"ids": [only]})
     if flask.request.form.get("selection") and not form.ids:
         return layout.redirect(layout.read_next_path("/failures"), "Select at least one message.", bad=True)
     filters = filter_forms.build_filters(form, call)

@@ -204,9 +204,17 @@ def compare_with_last_week(count: int, before: int, now: datetime) -> str:
 
 
 def describe_look_up(provider: str, at: datetime, now: datetime) -> str:
-    """When a message of unknown outcome is reconciled next."""
+    """When a message of unknown outcome is reconciled next, or sent again where nobody can be asked."""
     time = format_relative_time(at, now) if at > now else "now"
-    return f"Checking with {PROVIDERS.get(provider, provider)}, next look-up {time}"
+    label = PROVIDERS.get(provider, provider)
+    if can_look_up(provider):
+        return f"Checking with {label}, next look-up {time}"
+    return f"{label} cannot be asked: sent again {time}, perhaps a second time"
+
+
+def can_look_up(provider: str) -> bool:
+    """Whether the provider can be asked about a message."""
+    return provider in registry.SENDERS and registry.SENDERS[provider].can_reconcile
 
 
 def _describe_follow_up(execution: Mapping[str, Any], now: datetime) -> str:

@@ -8,7 +8,7 @@ killed process loses at most the batch that it had not committed; the sweep enqu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -74,14 +74,24 @@ def act_on_matching(
     """Act on every execution that the filters match and whose state allows it.
 
     Returns {"matched": n} for a dry run, else {"operationId", "matched", "status", "retried"}, the last named by
-    `BULK_ACTIONS`: how many have been moved so far, all of them where `status` is "finished".
+    `BULK_ACTIONS`: how many have been moved so far, all of them where `status` is "finished". A retry also returns how
+    many of unknown outcome match, which it leaves out.
     """
+    left_out = {"unknown": count_unknown(workspace_id, filters)} if action == "retry" else {}
     if dry_run:
         counts = preview(workspace_id, action, filters, version)
-        return {"matched": counts.matched, **({"conflicts": counts.conflicts} if version == "current" else {})}
+        conflicts = {"conflicts": counts.conflicts} if version == "current" else {}
+        return {"matched": counts.matched, **conflicts, **left_out}
     row = start(workspace_id, action, filters, actor, version)
-    result = {"operationId": row["id"], "matched": row["matched"], "status": row["status"]}
+    result = {"operationId": row["id"], "matched": row["matched"], "status": row["status"], **left_out}
     return {**result, BULK_ACTIONS[action].count_field: row["done"]}
+
+
+def count_unknown(workspace_id: str, filters: ExecutionFilters) -> int:
+    """Count the executions with a message of unknown outcome that the filters match."""
+    if filters.outcome_unknown is False:
+        return 0
+    return preview(workspace_id, "sent", replace(filters, outcome_unknown=True)).matched
 
 
 def preview(

@@ -201,8 +201,8 @@ def test_unknown_outcomes_show_their_look_ups_and_what_follows(
 ) -> None:
     sent = clock.now() - timedelta(seconds=70)
     answers = {6: False, 21: None, 62: False}
-    log = [{"at": str(sent + timedelta(seconds=after)), "asked": "ada@example.com", "found": found}
-           for after, found in answers.items()]  # fmt: skip
+    log = [{"at": str(sent + timedelta(seconds=after)), "asked": "ada@example.com", "found": answer}
+           for after, answer in answers.items()]  # fmt: skip
     with acting_as(alice.workspace_id):
         execute(
             "update messages set look_ups = 3, sending_at = %s, look_up_log = %s where provider = 'mailgun'",
@@ -211,7 +211,7 @@ def test_unknown_outcomes_show_their_look_ups_and_what_follows(
     text = read_text(bob.get("/failures?failure=unknown").text)
     for words in ("Checking with Mailgun, next look-up in", "Look-up after 5 s no record",
                   "Look-up after 20 s no answer", "Look-up after 5 min in", "Look-up after 35 min upcoming",
-                  "1 needs a decision", "Telnyx cannot be asked", "last answer: no record"):  # fmt: skip
+                  "1 needs a decision", "Its records can prove", "last answer: no record"):  # fmt: skip
         assert words in text, words
 
 
@@ -229,6 +229,42 @@ def test_unknown_messages_are_marked_as_sent_and_sent_again_after_a_question(
     question = post(bob, "/failures/resend", **fields, ids=[second])
     assert "Send 1 message again?" in read_text(bob.get(question.headers["Location"]).text)
     assert read_tabs(bob.get("/failures").text)["unknown"] == TABS["unknown"] - 1
+
+
+def test_a_message_that_nobody_can_be_asked_about_says_when_it_is_sent_again(
+    bob: Browser, alice: Producer, automation: dict[str, Any]
+) -> None:
+    at = clock.now() + timedelta(minutes=30)
+    example_executions.create_unknown(alice, automation, provider="slack", look_up_at=at)
+    text = read_text(bob.get("/failures?failure=unknown").text)
+    assert "Slack cannot be asked: sent again in" in text
+    assert "Look up now" not in text
+
+
+def test_a_row_of_unknown_outcome_has_its_own_buttons(bob: Browser, seeded: dict[str, list[str]]) -> None:
+    first, second = seeded["unknown"][:2]
+    page = bob.get("/failures?failure=unknown").text
+    assert page.count(f'name="only" value="{first}"') == 4
+    fields = {"failure": "unknown", "provider": "mailgun", "errorClass": "unknown_outcome", "test": "false",
+              "selection": "true"}  # fmt: skip
+
+    sent = post(bob, "/failures/sent", **fields, ids=[second], only=first)
+
+    assert "1 message marked as sent." in read_text(bob.get(sent.headers["Location"]).text)
+    assert read_tabs(bob.get("/failures").text)["unknown"] == TABS["unknown"] - 1
+
+
+def test_a_bulk_retry_offers_what_fits_unknown_outcomes(
+    bob: Browser, alice: Producer, seeded: dict[str, list[str]]
+) -> None:
+    page = read_text(bob.get("/executions/all/retry?provider=mailgun&errorClass=unknown_outcome").text)
+    for words in ("None of these can be retried", "Mark 6 messages as sent", "Look up 6 messages now",
+                  "Send 6 messages again", "Discard 6 executions"):  # fmt: skip
+        assert words in page, words
+    assert "Mark" not in read_text(bob.get("/executions/all/retry?errorClass=invalid").text)
+
+    dry = alice.post("/api/executions/retry", {"errorClass": "unknown_outcome", "dryRun": True}).json
+    assert (dry["matched"], dry["unknown"]) == (0, 7)
 
 
 def test_the_api_resolves_and_looks_up_what_its_dry_run_counts(alice: Producer, seeded: dict[str, list[str]]) -> None:
@@ -350,7 +386,7 @@ def test_the_look_ups_of_a_message_are_in_the_timeline_and_the_api(
 
     execution = alice.get(f"/api/executions/{execution_id}").json["execution"]
     (message,) = execution["messages"]
-    assert message["lookups"] == [{**entry, "at": entry["at"].replace("+00:00", "Z")} for entry in log]
+    assert message["lookups"] == [{**entry, "at": entry["at"].replace("+00:00", "Z"), "error": None} for entry in log]
     assert execution["nextLookupAt"] == message["nextLookupAt"] is not None
     text = read_text(bob.get(f"/executions/{execution_id}").text)
     assert "Asked Mailgun for the message to ada@example.com: no record" in text
