@@ -7,7 +7,6 @@ application. It takes an `Account` and returns values or raises from the tree in
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -209,13 +208,3 @@ class ErrorRule:
             retry_after=self.retry_after if retry_after is None else retry_after,
             suppress_channel=self.suppress_channel,
         )
-
-
-_STOP_WORDS = frozenset(
-    {"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "remove", "arret"}
-)
-
-
-def asks_to_stop(text: str | None) -> bool:
-    """Whether a contact's whole message is STOP or an equivalent word, ignoring case and punctuation."""
-    return re.sub(r"[\W_]+", "", (text or "").lower()) in _STOP_WORDS

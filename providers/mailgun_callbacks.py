@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from email.utils import parseaddr
 from typing import Any
 
-from providers.base import Callback, CallbackKind, asks_to_stop
+from providers.base import Callback, CallbackKind
 from providers.untrusted import get_path, get_text, parse_timestamp
 from rules.json_text import load_json
+from rules.opt_outs import read_message
 
 #: The user variable with our message key; every event contains it.
 KEY_VARIABLE = "beckon_key"
@@ -141,7 +142,7 @@ def read_inbound(form: Mapping[str, str]) -> Callback | None:
     if not sender or not event_id or occurred_at is None or _is_automatic(form):
         return None
     text = _read_field(form, "stripped-text") or _read_field(form, "body-plain")
-    opts_out = asks_to_stop(text) or asks_to_stop(_read_field(form, "subject"))
+    opts_out = "opt_out" in (read_message(text), read_message(_read_field(form, "subject")))
     return Callback(
         provider="mailgun",
         event_id=event_id,

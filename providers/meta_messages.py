@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from providers.base import Callback, CallbackKind, asks_to_stop
+from providers.base import Callback, CallbackKind
 from providers.untrusted import get_id, get_path, get_text
+from rules.opt_outs import read_direct_message
 
 #: Maximum characters of a person's text, and attachments of a message, that are passed on.
 MAX_TEXT_LENGTH = 20_000
@@ -89,8 +90,11 @@ def _parse_message(event: _MessagingEvent, message: Mapping[str, Any]) -> Callba
     is_mention = any(attachment.get("type") == "story_mention" for attachment in attachments)
     story = get_path(message, "reply_to", "story")
     as_ = "story_reply" if isinstance(story, dict) else "story_mention" if is_mention else "message"
+    # The title of a quick reply is our own text, which its tap repeats.
+    is_typed = not isinstance(message.get("quick_reply"), dict) and not isinstance(story, dict)
+    opts_out = is_typed and read_direct_message(text) == "opt_out"
     return event.build_callback(
-        "unsubscribed" if asks_to_stop(text) else "replied",
+        "unsubscribed" if opts_out else "replied",
         f"message:{mid}",
         mid,
         text,

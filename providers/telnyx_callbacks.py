@@ -15,9 +15,10 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from providers.base import Callback, CallbackKind, asks_to_stop
+from providers.base import Callback, CallbackKind
 from providers.telnyx_errors import BAD_ADDRESS, format_message, is_stop
 from providers.untrusted import get_path, get_text, parse_timestamp
+from rules.opt_outs import read_message
 
 #: A callback signed longer ago, or further ahead, is rejected. Telnyx documents no value; this one is conventional.
 SIGNATURE_AGE = timedelta(seconds=300)
@@ -77,7 +78,7 @@ def _parse_inbound_message(event_id: str, occurred_at: datetime, payload: dict[s
     sender, text = get_text(payload, "from", "phone_number"), get_text(payload, "text")
     if sender is None:
         return None
-    opts_out = asks_to_stop(text) or (get_text(payload, "autoresponse_type") or "").lower() in ("opt-out", "stop")
+    opts_out = read_message(text) == "opt_out" or _is_opt_out_answered(payload)
     return Callback(
         provider="telnyx",
         event_id=event_id,
@@ -94,6 +95,11 @@ def _parse_inbound_message(event_id: str, occurred_at: datetime, payload: dict[s
 def add_key(body: Mapping[str, Any], query: Mapping[str, str]) -> dict[str, Any]:
     """Return a webhook's body with our key from the query of its URL, which Telnyx's signature does not cover."""
     return {**body, KEY_FIELD: query.get(KEY_PARAMETER)}
+
+
+def _is_opt_out_answered(payload: Mapping[str, Any]) -> bool:
+    """Whether Telnyx has taken the text for an opt-out and answered it."""
+    return (get_text(payload, "autoresponse_type") or "").lower() in ("opt-out", "stop")
 
 
 def _parse_status_change(

@@ -160,10 +160,23 @@ def test_an_echo_has_our_key_and_its_id() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["STOP", "stop.", "Unsubscribe", "stop all"])
+@pytest.mark.parametrize("text", ["STOP", "stop.", "Unsubscribe", "Arrêt"])
 def test_stop_and_equivalent_words_unsubscribe(text: str) -> None:
     (callback,) = read_callbacks(build_messaging(message={"mid": "m-1", "text": text}))
     assert (callback.kind, callback.text) == ("unsubscribed", text)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"text": "Stop", "quick_reply": {"payload": "STOP_TOUR"}},
+        {"text": "stop", "reply_to": {"story": {"id": "1", "url": "https://x.test/s"}}},
+        {"text": "Cancel"}, {"text": "remove"}, {"text": "stop please"},
+    ],
+)  # fmt: skip
+def test_a_tap_and_the_carriers_words_are_replies(message: dict[str, Any]) -> None:
+    (callback,) = read_callbacks(build_messaging(message={"mid": "m-1", **message}))
+    assert callback.kind == "replied"
 
 
 def test_a_message_of_an_unsupported_kind_is_still_a_message() -> None:
