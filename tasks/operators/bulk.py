@@ -74,10 +74,11 @@ def act_on_matching(
     """Act on every execution that the filters match and whose state allows it.
 
     Returns {"matched": n} for a dry run, else {"operationId", "matched", "status", "retried"}, the last named by
-    `BULK_ACTIONS`: how many have been moved so far, all of them where `status` is "finished". A retry also returns how
-    many of unknown outcome match, which it leaves out.
+    `BULK_ACTIONS`: how many have been moved so far, all of them where `status` is "finished". Where a retry leaves out
+    executions of unknown outcome, it returns how many in `unknown`.
     """
-    left_out = {"unknown": count_unknown(workspace_id, filters)} if action == "retry" else {}
+    unknown = count_unknown(workspace_id, filters) if action == "retry" else 0
+    left_out = {"unknown": unknown} if unknown else {}
     if dry_run:
         counts = preview(workspace_id, action, filters, version)
         conflicts = {"conflicts": counts.conflicts} if version == "current" else {}
