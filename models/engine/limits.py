@@ -60,8 +60,12 @@ _RESERVE_CAP = """
     on conflict (execution_id, round) do update set taken_at = excluded.taken_at
 """
 # Only earlier ones count, so that one of two racing executions continues.
+# One whose unknown outcome is still being reconciled may go on.
 _COUNT_OTHER_EXECUTIONS = """
-    select count(*) filter (where finished_at is null) as in_flight, count(*) as every from executions
+    select count(*) as every, count(*) filter (where finished_at is null or
+        status = 'failed' and error_class = 'unknown_outcome' and exists (
+            select 1 from messages m where m.execution_id = e.id and m.look_up_at is not null)) as in_flight
+    from executions e
     where contact_id = %s and automation_id = %s and id < %s and not test and status not in ('skipped', 'cancelled')
 """
 

@@ -129,8 +129,9 @@ def test_the_step_wins_over_the_workspace_and_it_over_the_provider(
 
     look_up(settings, execution_id, LAST)
 
-    eventually(lambda: messages(execution_id)[0]["look_up_at"] is None)
-    assert (messages(execution_id)[0]["resends"], count_sent(sandbox)) == (resends, resends)
+    wait_for_execution(execution_id, "succeeded" if resends else "failed")
+    (row,) = messages(execution_id)
+    assert (row["look_up_at"], row["resends"], count_sent(sandbox)) == (None, resends, resends)
 
 
 @pytest.mark.parametrize("of", ["step", "workspace"])
@@ -243,6 +244,20 @@ def test_an_outage_heals_by_itself_and_sends_nothing_twice(
     assert sorted(message["to"] for message in sandbox.list_messages("mailgun")) == [
         contact["email"] for contact in contacts
     ]
+
+
+def test_an_execution_that_is_being_reconciled_counts_as_in_flight(
+    engine: Engine, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice = Alice()
+    alice.automation([{**SEND, "on_unknown": "hold"}], rules={"reentry": "after_finish"})
+    sandbox.add_fault("mailgun", "reset_before")
+    execution_id = wait_until_finished(alice.trigger())["id"]
+    assert wait_until_finished(alice.trigger())["skipped_rule"] == "reentry"
+
+    look_up(settings, execution_id, LAST)
+
+    assert wait_until_finished(alice.trigger())["status"] == "succeeded"
 
 
 def test_the_only_detail_record_of_the_only_sms_proves_that_it_was_sent(
