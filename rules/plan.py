@@ -8,7 +8,7 @@ then after it. No state is kept between calls: the same `finished` gives the sam
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -208,10 +208,13 @@ def find_last_step(workflow: Workflow, finished: Finished, *, queue: str) -> Ste
 
 def find_step(workflow: Workflow, step_id: str) -> Step | None:
     """Return the step with this id in any arm, or None."""
-    stack = list(workflow.steps)
+    return next((step for step in iter_steps(workflow.steps) if step.id == step_id), None)
+
+
+def iter_steps(steps: Sequence[Step]) -> Iterator[Step]:
+    """Yield these steps and those of their arms."""
+    stack = list(reversed(steps))
     while stack:
         step = stack.pop()
-        if step.id == step_id:
-            return step
-        stack.extend(inner for arm in list_arms(step).values() for inner in arm)
-    return None
+        yield step
+        stack.extend(inner for arm in reversed(list_arms(step).values()) for inner in reversed(arm))

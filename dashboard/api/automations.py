@@ -11,6 +11,7 @@ import metrics
 from dashboard.access import Caller, current_settings
 from dashboard.api import schemas
 from dashboard.bodies import Body, ShortText
+from dashboard.definition_warnings import list_warnings
 from dashboard.definitions import find_problems, require_valid
 from dashboard.errors import not_found, serialize_problems
 from dashboard.resource import Resource
@@ -139,13 +140,14 @@ def create_automation(call: Caller, body: NewAutomation) -> Any:
     "/api/workspaces/{workspace_id}/automations/validate",
     permission="read",
     body=ValidationRequest,
-    response={"valid": schemas.BOOL, "errors": schemas.PROBLEMS},
+    response={"valid": schemas.BOOL, "errors": schemas.PROBLEMS, "warnings": schemas.PROBLEMS},
 )
 def validate_automation(call: Caller, body: ValidationRequest) -> Any:  # noqa: ARG001
-    """Validate a definition without saving it."""
+    """Validate a definition without saving it. Warnings stop no publishing."""
     type_ = body.type or infer_type(body.definition)
     problems = find_problems(body.definition, type_)
-    return success(valid=not problems, errors=serialize_problems(problems))
+    warnings = [] if problems else list_warnings(body.definition)
+    return success(valid=not problems, errors=serialize_problems(problems), warnings=serialize_problems(warnings))
 
 
 @automations.api(

@@ -14,6 +14,7 @@ import metrics
 from dashboard.access import Caller, current_settings
 from dashboard.api.automations import require_automation
 from dashboard.bodies import BODY_LIMIT, Body, ShortText, check
+from dashboard.definition_warnings import list_warnings
 from dashboard.definitions import check_text
 from dashboard.errors import not_found
 from dashboard.pages import labels, layout, playbook_editor
@@ -70,8 +71,9 @@ def check_definition() -> Any:
     _extend_form_limit()
     call = layout.require_page_permission("write")
     form = flask.request.form
-    _, faults = check_text(_read_text(), form.get("type", "workflow"))
-    return layout.render("definition_problems.html", call, faults=faults)
+    document, faults = check_text(_read_text(), form.get("type", "workflow"))
+    warnings = [] if faults else list_warnings(document)
+    return layout.render("definition_problems.html", call, faults=faults, warnings=warnings)
 
 
 @automation_form_pages.post("/automations/new")

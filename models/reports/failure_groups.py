@@ -8,7 +8,7 @@ from typing import TypedDict
 from peewee import JOIN, SQL, fn
 
 from models.database import acting_as
-from models.expressions import now
+from models.expressions import is_distinct_from, now
 from models.queries import fetch, fetch_first
 from models.tables import Execution, Message
 
@@ -36,7 +36,8 @@ class UnknownCounts(TypedDict):
 
 
 def fetch_failure_groups(workspace_id: str) -> list[FailureGroup]:
-    """Group a workspace's failures of the last 24 hours by error class, provider and code, the most frequent first."""
+    """Group a workspace's failures of the last 24 hours, without unknown outcomes, by error class, provider and code,
+    the most frequent first."""
     is_failed_message = (
         (Message.execution_id == Execution.id)
         & (Message.step_id == Execution.failed_step)
@@ -52,6 +53,7 @@ def fetch_failure_groups(workspace_id: str) -> list[FailureGroup]:
         .where(
             Execution.workspace_id == workspace_id,
             Execution.status == "failed",
+            is_distinct_from(Execution.error_class, "unknown_outcome"),
             ~Execution.test,
             Execution.finished_at > now() - SQL("interval '24 hours'"),
         )

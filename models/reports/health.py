@@ -11,7 +11,7 @@ import peewee
 from peewee import SQL, fn
 
 from models.database import acting_as, connection
-from models.expressions import now
+from models.expressions import all_of, is_distinct_from, now
 from models.queries import count, exists, fetch, fetch_first, fetch_value, fetch_values
 from models.reports.executions import ErrorDescription, describe_error
 from models.tables import Automation, Execution, WorkflowVersion
@@ -86,8 +86,13 @@ def count_pending(workspace_id: str) -> PendingRow:
 
 
 def fetch_recent_failures(workspace_id: str) -> RecentFailures:
-    """Return a workspace's recent failures, without tests."""
-    is_failed = (Execution.workspace_id == workspace_id) & (Execution.status == "failed") & ~Execution.test
+    """Return a workspace's recent failures, without tests and unknown outcomes."""
+    is_failed = all_of(
+        Execution.workspace_id == workspace_id,
+        Execution.status == "failed",
+        is_distinct_from(Execution.error_class, "unknown_outcome"),
+        ~Execution.test,
+    )
     in_last_hour = Execution.finished_at > now() - SQL("interval '1 hour'")
     counts_query = Execution.select(
         fn.count(SQL("*")).filter(in_last_hour).alias("last_hour"), fn.count(SQL("*")).alias("last24_hours")

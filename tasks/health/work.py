@@ -65,9 +65,14 @@ def build_failures_part(own: Facts, now: datetime) -> Part:
     problem = _find_undecided(own)
     count = failures["last24_hours"]
     words = [describe_group(group) for group in groups[:SHOWN_GROUPS]]
-    if any(group["error_class"] == "unknown_outcome" for group in groups):
-        words.append("unknown outcomes included")
-    newest = {"status": "failed", "test": "false", "finishedFrom": (now - timedelta(hours=24)).isoformat()}
+    if own.is_measured("unknown") and (unknown := _count_unknown(own.results["unknown"])):
+        words.append(f"{unknown:,} of unknown outcome besides")
+    newest = {
+        "status": "failed",
+        "test": "false",
+        "outcomeUnknown": "false",
+        "finishedFrom": (now - timedelta(hours=24)).isoformat(),
+    }
     return Part(
         "failures",
         "Failures",
@@ -79,6 +84,10 @@ def build_failures_part(own: Facts, now: datetime) -> Part:
         badge=f"{count:,} in 24 h" if count else "",
         link=f"/executions?{urlencode(newest)}",
     )
+
+
+def _count_unknown(unknown: UnknownCounts) -> int:
+    return unknown["undecided"] + unknown["checking"]
 
 
 def describe_group(group: FailureGroup) -> str:

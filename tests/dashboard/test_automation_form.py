@@ -6,7 +6,10 @@ import html
 import re
 from typing import Any
 
+import pytest
+
 from dashboard.pages.gallery import TEMPLATES
+from rules.parsing import read
 from rules.validation import validate
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer, definition
@@ -86,6 +89,25 @@ def test_the_text_is_validated_while_it_is_edited(bob: Browser) -> None:
     assert "Ready to publish" in read_text(post(bob, "/automations/check", type="workflow", text=TEXT).text)
     page = post(bob, "/automations/check", type="workflow", text=WRONG)
     assert ("<html" in page.text, "1 problem" in page.text) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("action", "with_", "warns"),
+    [("send_email", "{subject: Hi, body: Hi}", False), ("send_sms", "{body: Hi}", True),
+     ("call_webhook", "{url: 'https://example.com'}", True)],
+)  # fmt: skip
+def test_a_step_that_may_send_twice_is_warned_of(
+    bob: Browser, alice: Producer, action: str, with_: str, warns: bool
+) -> None:
+    step = f"{{id: again, action: {action}, on_unknown: resend, with: {with_}}}"
+    fork = f"{{id: fork, action: branch, if: 'true', then: [{step}], else: []}}"
+    text = f"trigger: {{type: lead.scored}}\nsteps:\n  - {fork}"
+    page = read_text(post(bob, "/automations/check", type="workflow", text=text).text)
+    assert ("Ready to publish" in page, "may be sent twice" in page) == (True, warns)
+    answer = alice.post(f"{alice.automations}/validate", {"definition": read(text)}).json
+    assert (answer["valid"], [warning["path"] for warning in answer["warnings"]]) == (
+        True, ["steps.again.on_unknown"] if warns else [],
+    )  # fmt: skip
 
 
 def test_a_hooks_secret_url_is_shown_once_and_works(bob: Browser, alice: Producer) -> None:

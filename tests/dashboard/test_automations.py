@@ -35,7 +35,8 @@ def test_an_invalid_workflow_is_rejected_with_the_path(alice: Producer) -> None:
 
 def test_a_definition_is_validated_without_being_saved(alice: Producer) -> None:
     path = f"{alice.automations}/validate"
-    assert alice.post(path, {"definition": definition()}).json == {"success": True, "valid": True, "errors": []}
+    answer = alice.post(path, {"definition": definition()}).json
+    assert answer == {"success": True, "valid": True, "errors": [], "warnings": []}
     wrong = alice.post(path, {"definition": {"trigger": {"type": "a"}, "steps": [{"id": "x"}]}})
     assert (wrong.status_code, wrong.json["valid"]) == (200, False)
     assert wrong.json["errors"][0]["path"].startswith("steps[0]")

@@ -48,12 +48,14 @@ def test_every_part_is_shown_with_its_state_and_only_problems_unfold(bob: FlaskC
     assert "<strong>What to do:</strong> Start a scheduler: <code>beckon up</code> runs one." in page
 
 
-def test_failures_say_that_unknown_outcomes_are_counted(bob: FlaskClient, alice: Producer) -> None:
+def test_unknown_outcomes_are_counted_apart_from_failures(bob: FlaskClient, alice: Producer) -> None:
     automation = alice.create()
     example_executions.create_failed(alice, automation, finished_at=clock.now())
-    assert "unknown outcomes included" not in bob.get("/health").text
+    assert "of unknown outcome" not in bob.get("/health").text
     example_executions.create_unknown(alice, automation)
-    assert "unknown outcomes included" in bob.get("/health").text
+    assert "1 of unknown outcome besides" in bob.get("/health").text
+    failures = alice.get("/api/health").json["recentFailures"]
+    assert (failures["last24Hours"], len(failures["items"]), len(failures["groups"])) == (1, 1, 1)
 
 
 def test_missing_settings_say_what_they_block_and_where_to_set_them(app: flask.Flask, alice: Producer) -> None:
