@@ -53,7 +53,8 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(_server: Any) -> None:
-    """Keep the pages of what was loaded shared: no collection writes to them."""
+    """Keep the pages of what was loaded shared: no collection writes to them. From now on SIGUSR2 is handled."""
+    gunicorn_restart.accept_signal()
     gc.collect()
     gc.freeze()
 

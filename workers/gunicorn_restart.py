@@ -31,6 +31,16 @@ def select_running(processes: dict[int, int], first_process: int) -> dict[int, i
     return {pid: slot for pid, slot in processes.items() if pid in children}
 
 
+def defer_signal() -> None:
+    """Keep a SIGUSR2 until the dashboard has loaded: before gunicorn handles it, it would end the process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+
+
+def accept_signal() -> None:
+    """In gunicorn's first process: handle the SIGUSR2 that came meanwhile, and those that come from now on."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
+
+
 def execute_anew(server: Any, old: dict[int, int]) -> None:
     """Execute `beckon dashboard` in gunicorn's first process, with its listening sockets; `old` still serve as well."""
     serving = select_running(old, os.getpid()) | {pid: worker.slot for pid, worker in server.WORKERS.items()}
@@ -41,6 +51,7 @@ def execute_anew(server: Any, old: dict[int, int]) -> None:
         "GUNICORN_PID": str(os.getpid()),
         "GUNICORN_FD": ",".join(str(listener.fileno()) for listener in server.LISTENERS),
     }
+    defer_signal()
     os.execve(sys.executable, [sys.executable, "-m", "workers.command", "dashboard"], environment)
 
 

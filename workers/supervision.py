@@ -131,7 +131,7 @@ class Remote:
     def restart(self, program: Program) -> None:
         """Stop a program in an orderly way if it runs, and start it; returns once it has run for a second."""
         name = f"{program.group}:{program.name}"
-        if program.state in ("RUNNING", "STARTING"):
+        if program.state in ("STARTING", "RUNNING", "BACKOFF"):
             self._call("stopProcess", name)
         self._call("startProcess", name)
 

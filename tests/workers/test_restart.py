@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -76,10 +77,12 @@ def test_the_next_dashboard_gets_the_sockets_and_the_web_processes_that_serve(
 ) -> None:
     executed: dict[str, Any] = {}
     monkeypatch.setattr(os, "execve", lambda _file, argv, env: executed.update(argv=argv[1:], env=env))
+    monkeypatch.setattr(gunicorn_restart, "defer_signal", lambda: executed.update(deferred=True))
     with subprocess.Popen(["sleep", "60"]) as older:
         gunicorn_restart.execute_anew(Server({101: 0, 102: 1}), {older.pid: 2, 2**22: 3})
         older.kill()
     monkeypatch.setattr(os, "environ", executed["env"])
+    assert executed["deferred"]
     assert executed["argv"] == ["-m", "workers.command", "dashboard"]
     assert (os.environ["GUNICORN_FD"], os.environ["GUNICORN_PID"]) == ("7", str(os.getpid()))
     assert gunicorn_restart.read_old() == {101: 0, 102: 1, older.pid: 2}
@@ -90,3 +93,20 @@ def test_the_next_dashboard_gets_the_sockets_and_the_web_processes_that_serve(
 def test_a_process_that_only_has_the_id_of_an_old_one_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("another program is ended"))
     gunicorn_restart.end({os.getppid(): 0, 2**22: 1})
+
+
+#: A process that gets SIGUSR2 before it handles it, as the dashboard while it loads.
+LOADING = """
+import os, signal
+from workers import gunicorn_restart
+
+gunicorn_restart.defer_signal()
+os.kill(os.getpid(), signal.SIGUSR2)
+signal.signal(signal.SIGUSR2, lambda *_: print("restarts"))
+gunicorn_restart.accept_signal()
+"""
+
+
+def test_a_restart_while_the_dashboard_loads_waits_until_it_has() -> None:
+    completed = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, timeout=60, check=True)
+    assert completed.stdout == "restarts\n"

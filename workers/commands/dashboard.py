@@ -9,6 +9,7 @@ import sys
 import click
 
 import settings
+from workers import gunicorn_restart
 
 #: Seconds that open requests have to finish after SIGTERM.
 GRACEFUL_TIMEOUT_SECONDS = 20
@@ -49,4 +50,5 @@ def command() -> None:
     # The new process reads the settings again, from another directory.
     os.environ["BECKON_HOME"] = str(config.home)
     os.chdir(settings.ROOT)
+    gunicorn_restart.defer_signal()
     os.execv(arguments[0], arguments)
