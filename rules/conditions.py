@@ -34,6 +34,7 @@ from liquid.expression import Expression
 from liquid.token import TOKEN_EXPRESSION, Token
 
 from rules.errors import InvalidRequest
+from rules.template_source import quote_keywords_in
 from rules.templating import ENVIRONMENT, Segments, extract_segments, format_error
 
 #: Maximum characters and tokens of a condition: each token may cost a few frames of Python's stack.
@@ -89,7 +90,8 @@ def parse(source: str) -> Expression:
     if "{{" in source or "{%" in source:
         raise ValueError("is a bare expression: write it without {{ }} and {% %}")
     try:
-        tokens = list(tokenize(source, Token(TOKEN_EXPRESSION, source, 0, source)))
+        text = quote_keywords_in(source)
+        tokens = list(tokenize(text, Token(TOKEN_EXPRESSION, text, 0, text)))
         if len(tokens) > MAX_TOKENS:
             raise ValueError(f"must have at most {MAX_TOKENS} tokens")
         return BooleanExpression.parse(ENVIRONMENT, TokenStream(iter(tokens))).expression

@@ -1,4 +1,4 @@
-"""Replaces the template filters of Liquid that would read a clock, or take long for what they get.
+"""Replaces the library's filters that would read a clock, take long for what they get, or differ from Liquid's.
 
 All other filters are Liquid's, within the budget of `rules/template_budget`.
 """
@@ -6,56 +6,21 @@ All other filters are Liquid's, within the budget of `rules/template_budget`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from liquid import RenderContext
 from liquid.builtin.filters import math
 from liquid.exceptions import FilterArgumentError
-from liquid.filter import liquid_filter, sequence_filter, string_filter, with_context
+from liquid.filter import liquid_filter, math_filter, num_arg, sequence_filter, string_filter
+from liquid.stringify import to_liquid_string
 from liquid.undefined import is_undefined
 
 from rules.json_text import JsonText, dump_json
-from rules.schedule import find_zone
+from rules.template_dates import date
 
-#: Maximum characters of the layout of a date.
-MAX_LAYOUT_LENGTH = 200
-
-
-@with_context
-@liquid_filter
-def date(value: Any, layout: str = "%Y-%m-%d", zone: str | None = None, *, context: RenderContext) -> str:
-    """Format a time with strftime, in UTC or in `zone`: `{{ now | date: "%H:%M", contact.timezone }}`.
-
-    `"now"` is the variable `now`. A string that is not a time is returned unchanged, as in Liquid.
-    """
-    if is_undefined(value):
-        return str(value)
-    if len(layout) > MAX_LAYOUT_LENGTH:
-        raise FilterArgumentError(f"date: the layout has more than {MAX_LAYOUT_LENGTH} characters", token=None)
-    if value in ("now", "today"):
-        value = context.get(["now"], token=None)
-    moment = _parse_time(value)
-    if moment is None:
-        return "" if value is None else str(value)
-    try:
-        return moment.astimezone(find_zone(zone) if zone else UTC).strftime(layout)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise FilterArgumentError(f"date: {error}", token=None) from None
-
-
-def _parse_time(value: object) -> datetime | None:
-    try:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value)
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-    except (ValueError, OverflowError):
-        return None
-    if not isinstance(value, datetime):
-        return None
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+#: More decimals than a floating-point number has.
+_MAX_PLACES = 20
 
 
 @liquid_filter
@@ -119,10 +84,60 @@ def times(value: Any, other: Any) -> Any:
     return math.times(value, other)
 
 
+@math_filter
+def round_half_up(value: Any, digits: object = None) -> int | float:
+    """Round a number to `digits` decimals, half away from zero."""
+    places = _read_places(digits)
+    if places < 0:
+        return 0
+    if isinstance(value, int):
+        return value
+    exponent = Decimal(1).scaleb(-min(places, _MAX_PLACES))
+    rounded = Decimal(str(value)).quantize(exponent, ROUND_HALF_UP)
+    return float(rounded) if places else int(rounded)
+
+
+def _read_places(digits: object) -> int:
+    if digits is None or is_undefined(digits):
+        return 0
+    try:
+        return int(num_arg(digits))
+    except FilterArgumentError:
+        return 0
+
+
+@sequence_filter
+def sort(items: Iterable[Any], key: object = None) -> list[Any]:
+    """Return the items in ascending order, by `key` if one is named; those without a value are last."""
+    name = None if key is None or is_undefined(key) else str(key)
+    keyed = [(_get_value(item, name), item) for item in items]
+    present = [pair for pair in keyed if pair[0] is not None]
+    try:
+        ordered = sorted(present, key=lambda pair: pair[0])
+    except TypeError:
+        raise FilterArgumentError("sort: the values are not comparable", token=None) from None
+    return [item for _, item in (*ordered, *(pair for pair in keyed if pair[0] is None))]
+
+
+@sequence_filter
+def join(items: Iterable[Any], separator: object = " ") -> str:
+    """Return the items as one text; nil is empty, and a boolean is in lower case."""
+    return to_liquid_string(separator, False).join(to_liquid_string(item, False) for item in items)
+
+
+def _get_value(item: Any, key: str | None) -> Any:
+    if key is None:
+        return item
+    return item.get(key) if isinstance(item, Mapping) else None
+
+
 #: The filters that replace Liquid's own, by name.
 FILTERS: dict[str, Callable[..., Any]] = {
     "date": date,
+    "join": join,
     "json": as_json,
+    "round": round_half_up,
+    "sort": sort,
     "strip_html": strip_html,
     "times": times,
     "uniq": uniq,

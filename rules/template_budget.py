@@ -15,11 +15,12 @@ from io import StringIO
 from typing import Any
 
 from liquid import BoundTemplate, Node, RenderContext
-from liquid.builtin.expressions.primitive import IntegerLiteral, RangeLiteral
+from liquid.builtin.expressions.logical import EqExpression, NeExpression
+from liquid.builtin.expressions.primitive import Blank, IntegerLiteral, RangeLiteral
 from liquid.builtin.tags.for_tag import ForNode
 from liquid.exceptions import LiquidError
 from liquid.expression import Expression
-from liquid.undefined import UNDEFINED
+from liquid.undefined import UNDEFINED, is_undefined
 
 from rules import template_sizes
 from rules.template_sizes import measure
@@ -172,11 +173,55 @@ class BudgetedTemplate(BoundTemplate):
         return output.getvalue()
 
 
-def bound_ranges(template: BoundTemplate) -> None:
-    """Give every range of a compiled template its bound. Liquid has no other place for it."""
+def _is_blank(value: object) -> bool:
+    is_nothing = value is None or value is False or isinstance(value, Blank) or is_undefined(value)
+    return is_nothing or (
+        isinstance(value, (str, list, dict)) and not (value.strip() if isinstance(value, str) else value)
+    )
+
+
+def _compare_with_blank(comparison: EqExpression | NeExpression, context: RenderContext) -> bool | None:
+    """Whether the other side of a comparison with `blank` is blank; None for any other comparison."""
+    left, right = comparison.left.evaluate(context), comparison.right.evaluate(context)
+    if isinstance(right, Blank):
+        return _is_blank(left)
+    return _is_blank(right) if isinstance(left, Blank) else None
+
+
+class LiquidEquality(EqExpression):
+    """A comparison in which nil, false and what is not defined are blank, as in Liquid."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Return whether the sides are equal."""
+        is_blank = _compare_with_blank(self, context)
+        return super().evaluate(context) if is_blank is None else is_blank
+
+
+class LiquidInequality(NeExpression):
+    """The opposite of `LiquidEquality`."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Return whether the sides differ."""
+        is_blank = _compare_with_blank(self, context)
+        return super().evaluate(context) if is_blank is None else not is_blank
+
+
+_REPLACEMENTS: Mapping[type[Expression], type[Expression]] = {
+    RangeLiteral: BoundedRange,
+    EqExpression: LiquidEquality,
+    NeExpression: LiquidInequality,
+}
+
+
+def adapt_expressions(template: BoundTemplate) -> None:
+    """Replace the library's ranges and comparisons in a compiled template by ours. It has no other place for that."""
     for expression in _walk_expressions(template):
-        if type(expression) is RangeLiteral:
-            expression.__class__ = BoundedRange
+        if type(expression) in _REPLACEMENTS:
+            expression.__class__ = _REPLACEMENTS[type(expression)]
 
 
 def find_excess(template: BoundTemplate) -> str | None:

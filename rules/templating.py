@@ -18,8 +18,9 @@ from liquid.undefined import FalsyStrictUndefined
 from rules import filters
 from rules.errors import InvalidRequest, ProviderTimeout
 from rules.json_text import load_json
-from rules.template_budget import BudgetedTemplate, RenderingTimeout, bound_ranges, find_excess
+from rules.template_budget import BudgetedTemplate, RenderingTimeout, adapt_expressions, find_excess
 from rules.template_outputs import OUTPUT_TAGS, Form, is_json_template, is_single_output
+from rules.template_source import quote_keywords
 
 #: Maximum characters of a template.
 MAX_LENGTH = 100_000
@@ -158,6 +159,6 @@ def format_error(error: LiquidError) -> str:
 
 @lru_cache(maxsize=4096)
 def _compile(source: str, form: Form) -> BoundTemplate:
-    template = _ENVIRONMENTS[form].from_string(source)
-    bound_ranges(template)
+    template = _ENVIRONMENTS[form].from_string(quote_keywords(source))
+    adapt_expressions(template)
     return template
