@@ -121,6 +121,6 @@ def test_a_provider_whose_calls_fail_is_counted(programs: Programs) -> None:
     demo = mixed_executions.find_demo(programs.copy.app)
     demo.call("POST", "/api/triggers", mixed_executions.build_trigger("mixed.unknown", 0))
     programs.wait_for(
-        'beckon_sends_total{channel="sms",outcome="unknown",provider="telnyx"}', lambda number: number >= 1
+        'beckon_sends_total{channel="slack",outcome="unknown",provider="slack"}', lambda number: number >= 1
     )
     programs.wait_for('beckon_unknown_outcomes{state="undecided"}', lambda number: number >= 1)
