@@ -68,20 +68,22 @@ def register(app: flask.Flask) -> None:
 
     @app.after_request
     def finish_request(response: flask.Response) -> flask.Response:
+        # Not by its proxy, which looks it up at each use.
+        request: flask.Request = flask.request._get_current_object()  # type: ignore[attr-defined]
         seconds = time.perf_counter() - flask.g.get("started_at", time.perf_counter())
-        route = flask.request.url_rule.rule if flask.request.url_rule else "none"
-        method = flask.request.method if flask.request.url_rule else "OTHER"
+        route = request.url_rule.rule if request.url_rule else "none"
+        method = request.method if request.url_rule else "OTHER"
         code_class = f"{response.status_code // 100}xx"
         metrics.http_requests_total.labels(route=route, code_class=code_class).inc()
         response.headers["X-Request-Id"] = flask.g.get("request_id", "")
-        if flask.request.path not in UNLOGGED_PATHS:
-            group = classify_request(flask.request.path, response.mimetype)
+        if request.path not in UNLOGGED_PATHS:
+            group = classify_request(request.path, response.mimetype)
             metrics.http_request_duration_seconds.labels(group=group, code_class=code_class).observe(seconds)
             if route in UNLOGGED_SUCCESSES and response.status_code < 400:
                 return response
             write = log.debug if group == "static" and response.status_code < 400 else log.info
             write(
-                "request", method=method, path=hide_secrets(flask.request.path, find_prefixes()), route=route,
+                "request", method=method, path=hide_secrets(request.path, find_prefixes()), route=route,
                 status=response.status_code, ms=round(seconds * 1000, 1), address=read_client_address(),
             )  # fmt: skip
         return response

@@ -34,7 +34,7 @@ def invalid_body(problems: Sequence[Problem]) -> BodyError:
 def parse_json(raw: bytes) -> Any:
     """Return the JSON value of a body. Raises `BodyError` 400 with the position of the fault."""
     try:
-        return json.loads(raw.decode("utf-8"), parse_constant=_reject_constant)
+        return _DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError:
         raise BodyError(400, "The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -100,3 +100,7 @@ codecs.register_error("beckon.keep_encoded", _keep_encoded)
 
 def _reject_constant(name: str) -> None:
     raise ValueError(name)
+
+
+#: `json.loads` would build one at each call.
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
