@@ -21,6 +21,7 @@ from typing import Any, Self
 import prometheus_client.values
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
@@ -34,7 +35,38 @@ from rules.runs import KINDS
 SLOT = os.environ.get("BECKON_SLOT", "")
 DIRECTORY = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
 SHARED = bool(SLOT and DIRECTORY)
+#: The first size of a file of values.
+_FILE_BYTES = 1 << 16
 
+
+class _AllocatedValues(MmapedDict):
+    """The values of a file that has its blocks before they are written: where the disk is full, the kernel ends a
+    process that writes to a page without one (SIGBUS)."""
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        if not read_mode:
+            _allocate(filename, _FILE_BYTES)
+        super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+
+    def _init_value(self, key: str) -> None:
+        # As many bytes as a key takes at most.
+        if self._used + len(key.encode()) + 64 > self._capacity:
+            _allocate(self._fname, self._capacity * 2)
+        super()._init_value(key)  # type: ignore[no-untyped-call]
+
+
+def _allocate(filename: str, size: int) -> None:
+    """Make the file at least so large. Raises OSError where the disk has no room for it. macOS has no such call."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    file = os.open(filename, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        os.posix_fallocate(file, 0, size)
+    finally:
+        os.close(file)
+
+
+prometheus_client.values.MmapedDict = _AllocatedValues  # type: ignore[attr-defined]
 # Must come before the first metric: each takes its value class when it is created.
 prometheus_client.values.ValueClass = (
     prometheus_client.values.MultiProcessValue(process_identifier=lambda: SLOT)  # type: ignore[no-untyped-call]

@@ -486,6 +486,11 @@ class Settings(BaseSettings):
         return locate_run_directory(self.home)
 
     @property
+    def dropped_log_lines(self) -> Path:
+        """The file in which supervisord counts the log lines that the disk did not take."""
+        return self.home / "metrics" / "dropped_log_lines"
+
+    @property
     def local_url(self) -> str:
         """The dashboard's URL on this machine, without any proxy."""
         return f"http://{_choose_connect_host(self.host)}:{self.port}"

@@ -44,6 +44,7 @@ GAUGES: Mapping[str, Declaration] = {
     "disk_free_ratio": ((), "Free part of the disk of BECKON_HOME."),
     "disk_free_bytes": ((), "Free space on the disk of BECKON_HOME."),
     "disk_reserve_bytes": ((), "Free space below which Health warns (BECKON_DISK_RESERVE_MB)."),
+    "log_lines_dropped": ((), "Log lines since `beckon up` that the disk did not take."),
 }
 
 

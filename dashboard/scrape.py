@@ -67,7 +67,16 @@ def _collect_disk(settings: Settings) -> list[GaugeMetricFamily]:
         build_gauge("disk_free_ratio", disk.free / disk.total if disk.total else 0),
         build_gauge("disk_free_bytes", disk.free),
         build_gauge("disk_reserve_bytes", settings.disk_reserve_mb * MEGABYTE),
+        *_collect_dropped_lines(settings),
     ]
+
+
+def _collect_dropped_lines(settings: Settings) -> list[GaugeMetricFamily]:
+    """Read supervisord's count; nothing where the programs do not run under supervisord."""
+    try:
+        return [build_gauge("log_lines_dropped", int(settings.dropped_log_lines.read_text(encoding="ascii")))]
+    except (OSError, ValueError):
+        return []
 
 
 def _collect_from_postgres() -> list[GaugeMetricFamily]:

@@ -105,6 +105,8 @@ def run_program(arguments: Sequence[str], environment: Mapping[str, str]) -> Non
 
     child_process.end_with_parent(environment["SUPERVISOR_PROCESS_NAME"])
     reset_signals()
+    # supervisord's own go to its file.
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["beckon", *arguments]

@@ -91,7 +91,7 @@ def _run_supervisord(settings: Settings) -> None:
     # Not before: it loads the programs, whose modules read the environment.
     from workers import supervisord
 
-    supervisord.main(str(CONFIGURATION))
+    supervisord.main(str(CONFIGURATION), settings)
 
 
 class Remote:

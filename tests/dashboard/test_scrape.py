@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import dramatiq
 import flask
@@ -21,6 +22,7 @@ from tasks.health import deadlines
 from tasks.runtime import broker
 from tests.dashboard.producers import Producer
 from tests.support.waiting import eventually
+from workers.bounded_log import DroppedLines
 
 
 @pytest.fixture
@@ -41,9 +43,16 @@ Scrape = Callable[[], dict[str, float]]
 def test_every_declared_gauge_is_exposed(scrape_now: Scrape) -> None:
     heartbeats.record(["sending"], clock.now())
     exposed = {re.split(r"[ {]", sample)[0] for sample in scrape_now()}
-    # No job has succeeded yet, and those that will are the scheduler's.
-    expected = {f"beckon_{name}" for name in GAUGES} - {"beckon_sweep_last_success_timestamp_seconds"}
-    assert expected <= exposed
+    # No job has succeeded yet, those that will are the scheduler's, and no supervisord counts log lines.
+    absent = {"beckon_sweep_last_success_timestamp_seconds", "beckon_log_lines_dropped"}
+    assert {f"beckon_{name}" for name in GAUGES} - absent <= exposed
+
+
+def test_log_lines_that_supervisord_dropped_are_exposed(scrape_now: Scrape, app: flask.Flask, tmp_path: Path) -> None:
+    config = app.extensions["settings"] = app.extensions["settings"].replace(home=tmp_path)
+    config.dropped_log_lines.parent.mkdir()
+    DroppedLines(config.dropped_log_lines).add(3)
+    assert scrape_now()["beckon_log_lines_dropped"] == 3
 
 
 def test_the_oldest_message_of_a_queue_has_an_age(scrape_now: Scrape) -> None:

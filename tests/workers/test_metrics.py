@@ -49,6 +49,13 @@ def test_a_restart_continues_counting_in_the_same_file(run_program, tmp_path):
     assert SENT.findall(run_program("dashboard-0", SHOW)) == ["2.0"]
 
 
+def test_the_files_have_their_space_before_the_disk_is_full(run_program, tmp_path):
+    run_program("dashboard-0", "for n in range(600): metrics.http_requests_total.labels(str(n), '2xx').inc()")
+    for file in tmp_path.iterdir():
+        assert file.stat().st_blocks * 512 >= file.stat().st_size > 0, file
+    assert max(file.stat().st_size for file in tmp_path.iterdir()) > 65_536
+
+
 def test_streams_of_a_killed_dashboard_are_not_counted_after_its_restart(run_program):
     run_program("dashboard-0", "metrics.sse_clients.inc(7)")
     assert "beckon_sse_clients 0.0" in run_program("dashboard-0", SHOW)
