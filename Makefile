@@ -69,8 +69,20 @@ lock: ## Update the pinned dependencies (needs uv)
 web: ## Check and build the script of customers' pages (needs Node 18 or newer)
 	@cd clients/browser && npm ci --no-audit --no-fund --silent && npm run --silent check && npm run --silent build
 
+# In MB: the space that an installation needs in this folder, and for the files that pip unpacks.
+INSTALL_MB := 600
+UNPACK_MB := 300
+# Stops with one line where a folder has too little space: pip names neither.
+define require_space
+	@require() { free=$$(df -Pk "$$1" | awk 'NR == 2 {print int($$4 / 1024)}'); \
+	    [ "$${free:-$$2}" -ge "$$2" ] || { \
+	      echo "$$free MB are free in $$1; the installation requires $$2 MB there." >&2; exit 1; }; }; \
+	  require "$(CURDIR)" $(INSTALL_MB) && require "$${TMPDIR:-/tmp}" $(UNPACK_MB)
+endef
+
 # The environment is created once, and updated only when its lock file or pyproject.toml has changed.
 $(BIN)/python:
+	$(require_space)
 	@python=$$($(FIND_PYTHON)); \
 	  if [ -z "$$python" ]; then echo "Beckon needs Python 3.11 or newer (set PYTHON to it)" >&2; exit 1; fi; \
 	  echo "Creating the virtual environment with $$($$python --version) …"; \
@@ -80,6 +92,7 @@ $(BIN)/python:
 # One line is printed; what pip prints goes to a file, and to the terminal if it fails.
 INSTALL_LOG := $(VENV)/install.log
 define install
+	$(require_space)
 	@echo "Installing the $$(grep -c '^[A-Za-z0-9].*==' $(1)) packages of $(1) …"
 	@if [ -n "$(UV)" ]; then \
 	    "$(UV)" pip install --python $(BIN)/python --require-hashes -r $(1) && \

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -21,6 +20,8 @@ from workers import generated_secrets
 
 #: With less free space than this, in bytes, the servers would soon fail.
 MIN_FREE_BYTES = 300 * 1024 * 1024
+#: Free space for the lock files in the folder of the sockets, in bytes.
+MIN_RUN_FREE_BYTES = 1024 * 1024
 #: Seconds that the remaining programs of a killed copy may take to end.
 ORPHANS_TIMEOUT_SECONDS = 32.0
 #: Seconds that a copy whose supervisord has ended may hold the lock.
@@ -34,7 +35,10 @@ class StartupError(Exception):
 
 
 def make(home: Path) -> None:
-    """Create the home's directories; check that they are writable and have free space. Raises StartupError."""
+    """Create the home's directories; check that they are writable, and that they and the folder of the sockets have
+    free space. Raises StartupError."""
+    _require_space(home, MIN_FREE_BYTES, "BECKON_HOME")
+    _require_space(settings.locate_run_directory(home), MIN_RUN_FREE_BYTES, "the servers' sockets")
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = home / f".probe-{os.getpid()}"
@@ -44,11 +48,17 @@ def make(home: Path) -> None:
             (home / name).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StartupError(f"BECKON_HOME: {home} is not writable: {error.strerror or error}") from None
-    free = shutil.disk_usage(home).free
-    if free < MIN_FREE_BYTES:
-        raise StartupError(
-            f"BECKON_HOME: {free // 2**20} MB are free at {home}; {MIN_FREE_BYTES // 2**20} MB are required"
-        )
+
+
+def _require_space(folder: Path, needed: int, purpose: str) -> None:
+    """Check that there is space in a folder, or in the nearest one above it that exists. Raises StartupError."""
+    existing = next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))
+    volume = os.statvfs(existing)
+    free = volume.f_bavail * volume.f_frsize
+    if free < needed:
+        raise StartupError(f"{purpose}: {free // 2**20} MB are free in {existing}; {needed // 2**20} MB are required")
+    if volume.f_files and not volume.f_favail:
+        raise StartupError(f"{purpose}: the file system of {existing} has no free inodes: remove files")
 
 
 def _lock_file(home: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -39,9 +40,26 @@ def test_a_home_that_cannot_be_created_is_refused_in_one_line(tmp_path):
         home.make(tmp_path / "file" / "home")
 
 
-def test_a_disk_that_is_nearly_full_is_refused(config, monkeypatch):
-    monkeypatch.setattr(home, "MIN_FREE_BYTES", 2**70)
-    with pytest.raises(StartupError, match="MB are free"):
+@pytest.mark.parametrize(
+    ("limit", "purpose", "folder"),
+    [
+        ("MIN_FREE_BYTES", "BECKON_HOME", lambda config: config.home.parent),
+        ("MIN_RUN_FREE_BYTES", "the servers' sockets", lambda config: config.run.parent),
+    ],
+)
+def test_too_little_space_is_one_line_with_the_folder_and_the_need(config, monkeypatch, limit, purpose, folder):
+    monkeypatch.setattr(home, limit, 2**70)
+    with pytest.raises(StartupError) as refusal:
+        home.make(config.home)
+    assert re.fullmatch(rf"{purpose}: \d+ MB are free in {folder(config)}; {2**50} MB are required", str(refusal.value))
+    assert not config.home.exists()
+
+
+def test_a_file_system_without_free_inodes_is_refused(config, monkeypatch):
+    volume = os.statvfs("/")
+    fields = [*volume[:5], 1000, 0, 0, *volume[8:]]
+    monkeypatch.setattr(home.os, "statvfs", lambda _: os.statvfs_result(fields))
+    with pytest.raises(StartupError, match="^BECKON_HOME: .* has no free inodes"):
         home.make(config.home)
 
 

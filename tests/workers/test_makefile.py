@@ -35,11 +35,11 @@ def make(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
 
-    def run(code: int) -> subprocess.CompletedProcess[str]:
+    def run(code: int, *variables: str) -> subprocess.CompletedProcess[str]:
         python = tmp_path / ".venv" / "bin" / "python"
         python.write_text(PYTHON.format(code=code))
         python.chmod(0o755)
-        command = ["make", "--no-print-directory", ".venv/runtime.stamp", "UV="]
+        command = ["make", "--no-print-directory", ".venv/runtime.stamp", "UV=", *variables]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     return run
@@ -62,3 +62,15 @@ def test_a_failed_installation_shows_the_output_and_is_repeated(make, tmp_path):
     assert "The packages could not be installed. The output is in .venv/install.log." in result.stderr
     assert not (tmp_path / ".venv" / "runtime.stamp").exists()
     assert make(code=0).returncode == 0
+
+
+@pytest.mark.parametrize(("variable", "folder"), [("INSTALL_MB", "{here}"), ("UNPACK_MB", "{temporary}")])
+def test_too_little_space_is_one_line_with_the_folder_and_the_need(make, tmp_path, monkeypatch, variable, folder):
+    (tmp_path / "unpacked").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "unpacked"))
+    result = make(0, f"{variable}=999999999")
+    where = folder.format(here=tmp_path, temporary=tmp_path / "unpacked")
+    first, *_ = result.stderr.splitlines()
+    assert result.returncode != 0
+    assert f"MB are free in {where}; the installation requires 999999999 MB there." in first
+    assert not (tmp_path / ".venv" / "install.log").exists()
