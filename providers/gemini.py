@@ -24,9 +24,9 @@ LABEL = "Gemini"
 #: The zone of Google's days: a daily quota resets at midnight there.
 QUOTA_ZONE = ZoneInfo("America/Los_Angeles")
 
-_KEY = ErrorRule(ConfigurationError, "Check GEMINI_API_KEY.")
+_KEY = ErrorRule(ConfigurationError, "Check the API key of Gemini.")
 _ACCOUNT = ErrorRule(ConfigurationError, "Check the region, the billing and the permissions of the Google project.")
-_MODEL = ErrorRule(ConfigurationError, "Check the model's name in this step or GEMINI_MODEL.")
+_MODEL = ErrorRule(ConfigurationError, "Check the model's name in this step or in Settings.")
 _REQUEST = ErrorRule(InvalidRequest, "Correct the prompt or the settings of this step.")
 _SLOW_DOWN = ErrorRule(RateLimited, "It will be retried when the quota allows.")
 

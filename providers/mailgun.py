@@ -42,7 +42,9 @@ MAX_PAGES = 20
 #: How long before the send the search begins, for clocks that differ.
 SEARCH_MARGIN = timedelta(minutes=5)
 
-_KEY = ErrorRule(ConfigurationError, "Check MAILGUN_API_KEY and that MAILGUN_BASE_URL is the region of the domain.")
+_KEY = ErrorRule(
+    ConfigurationError, "Check the API key of Mailgun, and that the base URL is that of the domain's region."
+)
 _SENDER = ErrorRule(ConfigurationError, "Verify or activate the sending domain in Mailgun, then try again.")
 _PLAN = ErrorRule(ConfigurationError, "Check the plan and the billing of the Mailgun account.")
 _REQUEST = ErrorRule(InvalidRequest, "Correct the address, the sender or the text of this step.")
@@ -58,7 +60,11 @@ ERROR_RULES: tuple[tuple[int, str, ErrorRule], ...] = (
     (401, "", _KEY),
     (402, "", _PLAN),
     (403, "", _SENDER),
-    (404, "", ErrorRule(ConfigurationError, "Check MAILGUN_DOMAIN and its region; a new domain needs a minute.", 60.0)),
+    (
+        404,
+        "",
+        ErrorRule(ConfigurationError, "Check the domain in Mailgun and its region; a new domain needs a minute.", 60.0),
+    ),
     (413, "", ErrorRule(InvalidRequest, "Shorten the message: it exceeds Mailgun's size limit.")),
     (400, r"not allowed to send|test purposes only|activate your Mailgun account|unverified", _SENDER),
     (400, "", _REQUEST),

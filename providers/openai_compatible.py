@@ -23,10 +23,12 @@ KEY = "OPENAI_API_KEY"
 #: The host that requires a key.
 OPENAI_HOST = "api.openai.com"
 
-_KEY = ErrorRule(ConfigurationError, "Check OPENAI_API_KEY.")
+_KEY = ErrorRule(ConfigurationError, "Check the API key of the model's provider.")
 _ACCOUNT = ErrorRule(ConfigurationError, "Check the permissions and the region of the account.")
 _QUOTA = ErrorRule(ConfigurationError, "Check the plan and the billing of the account: its quota is used up.")
-_MODEL = ErrorRule(ConfigurationError, "Check the model's name in this step or OPENAI_MODEL, and OPENAI_BASE_URL.")
+_MODEL = ErrorRule(
+    ConfigurationError, "Check the model's name in this step or in Settings, and the provider's base URL."
+)
 _REQUEST = ErrorRule(InvalidRequest, "Correct the prompt or the settings of this step.")
 _FILTERED = ErrorRule(Blocked, "Change the prompt, or give this step a fallback.")
 _SLOW_DOWN = ErrorRule(RateLimited, "It will be retried when the limit allows.")

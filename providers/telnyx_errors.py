@@ -20,7 +20,7 @@ from rules.errors import (
     RateLimited,
 )
 
-_ACCOUNT = ErrorRule(ConfigurationError, "Check TELNYX_API_KEY and the status and balance of the Telnyx account.")
+_ACCOUNT = ErrorRule(ConfigurationError, "Check the API key, the status and the balance of the Telnyx account.")
 _SENDER = ErrorRule(ConfigurationError, "Check the sending number and the messaging profile in Telnyx.")
 _REQUEST = ErrorRule(InvalidRequest, "Correct the phone number (E.164, as in +15550100) or the text of this step.")
 _CARRIER = ErrorRule(ProviderUnavailable, "The carrier refused it temporarily; it will be retried later.", 300.0)

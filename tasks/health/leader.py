@@ -11,7 +11,7 @@ from models import leadership
 from rules.durations import format_duration
 from tasks.health.clocks import describe_skew, is_skewed
 from tasks.health.facts import Facts, Processes
-from tasks.health.parts import Part, Problem
+from tasks.health.parts import RESTART_REMEDY, Part, Problem
 from tasks.runtime.broker import QUEUES
 
 ProcessorStatus = Literal["running", "degraded", "stopped"]
@@ -76,7 +76,7 @@ def _find_lost(lost: Sequence[Process]) -> tuple[Problem, ...]:
             "warning",
             f"{len(lost)} {'scheduler' if len(lost) == 1 else 'schedulers'} stopped responding",
             "Another one leads, but fewer can take over from it.",
-            "Start it again: `beckon up` runs and restarts every program.",
+            RESTART_REMEDY,
             since=min(datetime.fromisoformat(process.last_seen) for process in lost),
         ),
     )
@@ -89,7 +89,6 @@ def _describe_no_leader(leader: leadership.LastLeaderRow | None) -> Problem:
         "critical",
         "No scheduler leads",
         "Waits, retries, schedules and sweeps do not start. Nothing is lost: they continue with the next leader.",
-        "Start a scheduler: `beckon up` runs one. A second one, on another host, takes over within 15 seconds when the "
-        "first is lost.",
+        f"{RESTART_REMEDY} A second scheduler, on another host, takes over within 15 seconds when the first is lost.",
         since=leader["seen_at"] if leader else None,
     )

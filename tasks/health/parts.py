@@ -16,6 +16,8 @@ State = Literal["ready", "degraded", "failing", "paused", "not_configured", "unk
 Severity = Literal["critical", "warning", "notice"]
 Status = Literal["ok", "degraded", "down"]
 
+#: What to do about a program that does not work, told by a copy that runs.
+RESTART_REMEDY = "`beckon status` says whether the program is stopped or hangs. `beckon up` restarts one that ends."
 #: Severities, worst first.
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "notice")
 #: The states that make a copy degraded.

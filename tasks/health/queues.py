@@ -10,12 +10,11 @@ from models.reports.pending import QueueCount
 from rules.durations import format_duration, format_rough_duration
 from tasks.health.clocks import describe_skew, is_skewed
 from tasks.health.facts import Facts, Processes
-from tasks.health.parts import Action, Part, Problem, State
+from tasks.health.parts import RESTART_REMEDY, Action, Part, Problem, State
 from tasks.runtime.broker import EXECUTION_QUEUES, QUEUES
 
 #: A due execution that nobody has taken for this long: a warning, and a failure.
 LATE_SECONDS, TOO_LATE_SECONDS = 120.0, 600.0
-_RESTART = "Start it again: `beckon up` runs and restarts every program. `beckon status` names those that do not run."
 
 
 def build_queue_parts(
@@ -119,7 +118,7 @@ def _find_missing_worker(queue: str, processes: Processes, backlog: QueueCount |
         "critical",
         f"No worker on the queue {queue}",
         f"Nothing takes work from this queue.{wait_text} Nothing is lost: work continues with the next worker.",
-        _RESTART,
+        RESTART_REMEDY,
         since=max(seen, default=None),
     )
 
@@ -132,7 +131,7 @@ def _find_lost_workers(queue: str, lost: Sequence[Process]) -> Problem:
         "executions when their leases expire."
     )
     since = min(datetime.fromisoformat(process.last_seen) for process in lost)
-    return Problem(f"worker_lost:{queue}", f"queue:{queue}", "warning", title, meaning, _RESTART, since)
+    return Problem(f"worker_lost:{queue}", f"queue:{queue}", "warning", title, meaning, RESTART_REMEDY, since)
 
 
 def _find_growth(queue: str, backlog: QueueCount | None, now: datetime) -> Problem | None:

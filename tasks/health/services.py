@@ -18,7 +18,7 @@ from rules.durations import format_rough_duration
 from rules.errors import BY_CLASS
 from tasks.health.calls import Activity, list_generations, list_sends, summarize
 from tasks.health.facts import Pauses, WorkspaceFacts
-from tasks.health.parts import Action, Part, Problem, State
+from tasks.health.parts import RESTART_REMEDY, Action, Part, Problem, State
 from tasks.health.stores import format_milliseconds
 from tasks.steps.model_choice import find_default_provider
 
@@ -120,7 +120,7 @@ def _build_without_sandbox(service: str, provider: str) -> Part:
     problem = Problem(
         f"sandbox_down:{service}", service, "critical", f"The sandbox does not answer in place of {SERVICES[service]}",
         "This workspace uses the sandbox for providers without a key. Its messages are tried again later.",
-        "Start it again: `beckon up` runs it. `beckon status` names the programs that do not run.",
+        RESTART_REMEDY,
     )  # fmt: skip
     return _part(service, provider, "failing", "the sandbox does not answer", problems=(problem,))
 

@@ -167,7 +167,7 @@ def test_a_refusal_is_told_with_the_providers_sentence_and_the_remedy(
     provider.add_fault("mailgun", "auth")
     result = run_test(alice, "mailgun", "ada@example.com", **MAILGUN).json
     assert (result["passed"], result["errorClass"], result["code"]) == (False, "configuration", "401")
-    assert "Check MAILGUN_API_KEY" in result["message"]
+    assert "Check the API key of Mailgun" in result["message"]
 
 
 def test_a_temporary_error_says_that_a_test_is_not_repeated(alice: Producer, provider: RunningSandbox) -> None:

@@ -45,7 +45,9 @@ def test_every_part_is_shown_with_its_state_and_only_problems_unfold(bob: FlaskC
     assert (states["queue-sending"], states["leader"], states["redis"]) == ("ready", "failing", "ready")
     assert "<strong>5 of 32 threads busy</strong>" in page
     assert re.findall(r'id="problem-([\w-]+)"', page) == ["no_leader"]
-    assert "<strong>What to do:</strong> Start a scheduler: <code>beckon up</code> runs one." in page
+    assert (
+        "<strong>What to do:</strong> <code>beckon status</code> says whether the program is stopped or hangs." in page
+    )
 
 
 def test_unknown_outcomes_are_counted_apart_from_failures(bob: FlaskClient, alice: Producer) -> None:
