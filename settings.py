@@ -653,7 +653,8 @@ def _compute_values(variables: Mapping[str, str]) -> dict[str, Any]:
     for attribute, role in DATABASE_ROLES.items():
         values[attribute] = variables.get("DATABASE_URL") or _build_embedded_url(run, role, generated)
     values["redis_url"] = f"unix://{run}/redis.sock?db=0"
-    values["embedded_database"] = "DATABASE_URL" not in variables
+    # The programs of `beckon up` get its URL.
+    values["embedded_database"] = f"host={run}" in variables.get("DATABASE_URL", f"host={run}")
     values["embedded_redis"] = "REDIS_URL" not in variables
     values["sandbox_port_explicit"] = "BECKON_SANDBOX_PORT" in variables
     values["sandbox_secrets"] = SandboxSecrets(

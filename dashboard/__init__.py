@@ -14,6 +14,7 @@ import traces
 from dashboard import (
     compression,
     cross_origin,
+    disk_guard,
     errors,
     gevent_support,
     headers,
@@ -25,6 +26,9 @@ from dashboard import (
     static_files,
 )
 from dashboard.api import RESOURCES, list_operations
+from dashboard.api.tracked_executions import tracked_executions
+from dashboard.api.tracking import tracking
+from dashboard.api.triggers import triggers
 from dashboard.browser_script import script_routes
 from dashboard.form_parser import PUBLIC_FORM_LIMIT, BoundedRequest
 from dashboard.inbound import BLUEPRINTS as INBOUND
@@ -43,6 +47,9 @@ from models import database
 from models.connection_pools import WEB_POOL
 from settings import Settings, SettingsError
 from tasks.runtime import broker
+
+#: Where producers and providers bring work.
+_INTAKE = frozenset(blueprint.name for blueprint in (triggers, tracked_executions, tracking, *INBOUND))
 
 
 class _Application(flask.Flask):
@@ -89,6 +96,7 @@ def _build_app(config: Settings) -> flask.Flask:
     proxies.register(app)
     request_log.register(app)
     hosts.register(app)
+    disk_guard.register(app, _INTAKE)
     held_bytes.register(app)
     headers.register(app)
     errors.register(app)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from models import migrations
 from models.reports.health import ServerFacts
 from rules.durations import format_duration
+from rules.server_faults import SIGHTINGS, classify_error, describe_remedy
 from settings import Settings
 from tasks.health.facts import DiskFacts, Facts, RedisFacts
 from tasks.health.parts import Part, Problem, State
@@ -23,11 +24,11 @@ MEGABYTE, GIGABYTE = 1_000_000, 1_000_000_000
 POLICY = "noeviction"
 
 
-def build_postgres_part(facts: Facts, active_automations: int | None) -> Part:
+def build_postgres_part(facts: Facts, active_automations: int | None, settings: Settings) -> Part:
     """Build the part of PostgreSQL, with the state of the migrations."""
     server = facts.get("postgres", ServerFacts)
     if server is None:
-        problem = _describe_postgres_down(facts.reason("postgres"))
+        problem = _describe_postgres_down(facts.reason("postgres"), settings)
         return Part("postgres", "PostgreSQL", "stores", "failing", "Does not answer", problems=(problem,))
     problems = tuple(problem for problem in (_find_postgres_problem(server), _find_migrations(facts)) if problem)
     words = [describe_migrations(facts)]
@@ -56,14 +57,16 @@ def format_milliseconds(milliseconds: float) -> str:
     return f"{milliseconds:.1f} ms" if milliseconds < 10 else format_duration(milliseconds / 1000)
 
 
-def _describe_postgres_down(reason: str) -> Problem:
+def _describe_postgres_down(reason: str, settings: Settings) -> Problem:
+    fault = classify_error(reason)
     return Problem(
         "postgres_down",
         "postgres",
         "critical",
-        "PostgreSQL does not answer",
-        f"Nothing can be accepted or processed: {reason}. Producers get 503 and try again; nothing accepted is lost.",
-        "Start PostgreSQL, or check DATABASE_URL and the network. Beckon reconnects by itself.",
+        f"PostgreSQL {SIGHTINGS[fault]}",
+        f"Nothing can be accepted or processed: {reason}. Producers get 503 and try again; nothing accepted is lost. "
+        "Beckon reconnects by itself.",
+        describe_remedy(fault, "DATABASE_URL", "postgres" if settings.embedded_database else ""),
     )
 
 
@@ -115,11 +118,11 @@ def _find_migrations(facts: Facts) -> Problem | None:
     )
 
 
-def build_redis_part(facts: Facts, now: datetime, *, deployment_owner: bool) -> Part:
+def build_redis_part(facts: Facts, now: datetime, settings: Settings, *, deployment_owner: bool) -> Part:
     """Build the part of Redis. Its memory holds the messages of all workspaces: only a deployment owner sees it."""
     redis = facts.get("redis", RedisFacts)
     if redis is None:
-        problem = _describe_redis_down(facts.reason("redis"))
+        problem = _describe_redis_down(facts.reason("redis"), settings)
         return Part("redis", "Redis", "stores", "failing", "Does not answer", problems=(problem,))
     faults = (_find_refusal(redis), _find_policy(redis), _find_memory(redis))
     problems = tuple(problem for problem in faults if problem)
@@ -144,14 +147,16 @@ def _describe_memory(redis: RedisFacts) -> str:
     return f"{used:,.0f} of {redis.limit_bytes / MEGABYTE:,.0f} MB" if redis.limit_bytes else f"{used:,.0f} MB"
 
 
-def _describe_redis_down(reason: str) -> Problem:
+def _describe_redis_down(reason: str, settings: Settings) -> Problem:
+    fault = classify_error(reason)
     return Problem(
         "redis_down",
         "redis",
         "critical",
-        "Redis does not answer",
-        f"Workers get no notifications: {reason}. Triggers are accepted and wait in PostgreSQL; nothing is lost.",
-        "Start Redis, or check REDIS_URL and the network. Work continues within seconds after it is back.",
+        f"Redis {SIGHTINGS[fault]}",
+        f"Workers get no notifications: {reason}. Triggers are accepted and wait in PostgreSQL; nothing is lost. Work "
+        "continues within seconds after it is back.",
+        describe_remedy(fault, "REDIS_URL", "redis" if settings.embedded_redis else ""),
     )
 
 
@@ -217,19 +222,25 @@ def build_disk_part(facts: Facts, settings: Settings) -> Part:
     )
 
 
+def is_disk_full(disk: DiskFacts, settings: Settings) -> bool:
+    """Whether nothing more can be accepted: the embedded PostgreSQL needs the space that is left."""
+    return settings.embedded_database and disk.free < DISK_FULL_BYTES
+
+
 def find_disk_problem(disk: DiskFacts, settings: Settings) -> Problem | None:
-    """Return the problem of a disk that is full or nearly full."""
+    """Return the problem of a disk that is full or nearly full. It has the embedded PostgreSQL, and the logs."""
     free = f"{disk.free / MEGABYTE:,.0f} MB"
-    if disk.free < DISK_FULL_BYTES:
+    if is_disk_full(disk, settings):
         return Problem(
             "disk_full", "disk", "critical", f"The disk is full: {free} free",
-            "Nothing is accepted, because it could not be stored.",
-            "Free space on the disk of BECKON_HOME, or enlarge it.",
+            "Nothing is accepted, because it could not be stored. Accepted work goes on while PostgreSQL can write.",
+            "Free space on the disk of BECKON_HOME, or enlarge it. Beckon continues by itself.",
         )  # fmt: skip
     if disk.free < settings.disk_reserve_mb * MEGABYTE:
+        limit = f"Below {DISK_FULL_BYTES / MEGABYTE:,.0f} MB nothing more is accepted."
         return Problem(
             "disk_nearly_full", "disk", "warning", f"The disk is nearly full: {free} free",
-            f"Below {DISK_FULL_BYTES / MEGABYTE:,.0f} MB nothing more is accepted.",
+            limit if settings.embedded_database else "When it is full, the programs' log lines are dropped.",
             "Free space on the disk of BECKON_HOME, or enlarge it. BECKON_DISK_RESERVE_MB sets this warning.",
         )  # fmt: skip
     return None

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 import settings
-from dashboard import create_app
+from dashboard import create_app, disk_guard
 from models import database
 from tasks.health import stores
 from tests.dashboard import example_executions
@@ -31,7 +31,8 @@ class TestWithoutRedis:
     def test_readiness_is_ok_and_health_is_degraded(self, alice: Producer) -> None:
         readiness = alice.client.get("/readyz")
         assert (readiness.status_code, readiness.json["status"]) == (200, "degraded")
-        assert "Redis does not answer" in readiness.json["reasons"]
+        assert "Redis does not answer: nothing listens at its address" in readiness.json["reasons"]
+        assert readiness.json["since"]["redis_down"].endswith("Z")
         health = alice.get("/api/health").json
         assert (health["status"], health["redis"]["status"]) == ("degraded", "down")
         assert health["processor"]["status"] == "degraded"
@@ -65,7 +66,7 @@ def test_without_postgresql_triggers_are_503_with_retry_after(no_database: Produ
     assert response.mimetype == "application/problem+json"
     readiness = no_database.client.get("/readyz")
     assert (readiness.status_code, readiness.json["status"]) == (503, "unavailable")
-    assert "PostgreSQL does not answer" in readiness.json["reasons"]
+    assert "PostgreSQL does not answer: nothing listens at its address" in readiness.json["reasons"]
     assert no_database.client.get("/healthz").status_code == 200
 
 
@@ -84,8 +85,9 @@ def test_without_postgresql_health_is_a_503_that_says_so(no_database: Producer) 
     ],
 )
 def test_a_process_that_cannot_accept_is_not_ready_and_stays_alive(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, fact: str, value: object, reason: str
+    app: flask.Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, fact: str, value: object, reason: str
 ) -> None:
+    app.extensions["settings"] = app.extensions["settings"].replace(embedded_database=True)
     monkeypatch.setattr(stores, fact, value)
     readiness = client.get("/readyz")
     assert (readiness.status_code, readiness.json["status"]) == (503, "unavailable")
@@ -164,3 +166,20 @@ def test_an_internal_error_is_a_500_without_a_stack_trace(app: flask.Flask, monk
 def test_a_start_without_a_secret_key_fails() -> None:
     with pytest.raises(settings.SettingsError, match="SECRET_KEY"):
         create_app(settings.load().replace(secret_key=""))
+
+
+def test_a_full_disk_refuses_new_work_and_lets_operators_act(
+    alice: Producer, app: flask.Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice.create()
+    monkeypatch.setattr(stores, "DISK_FULL_BYTES", 10**18)
+    disk_guard.forget()
+    app.extensions["settings"] = app.extensions["settings"].replace(embedded_database=True)
+    for path in ("/api/triggers", "/api/triggers/batch", "/api/webhooks/telnyx"):
+        refused = alice.post(path, {"type": "a"})
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5"), path
+        assert "disk is full" in refused.json["detail"]
+    assert alice.post(alice.automations, {"name": "Other", "type": "workflow"}).status_code != 503
+    app.extensions["settings"] = app.extensions["settings"].replace(embedded_database=False)
+    disk_guard.forget()
+    assert alice.post("/api/triggers", {"type": "a"}).status_code == 202

@@ -180,3 +180,11 @@ def test_a_listener_on_every_address_is_reached_on_this_machine(load):
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "beckon.example"])
 def test_the_sandbox_is_on_loopback_whatever_the_dashboard_listens_on(load, host):
     assert load(BECKON_HOST=host).sandbox_url == "http://127.0.0.1:18080"
+
+
+def test_a_program_of_beckon_up_knows_that_its_postgresql_is_embedded(tmp_path):
+    own = {"BECKON_HOME": str(tmp_path)}
+    config = settings.load(own, dotenv=tmp_path / "none")
+    passed = settings.load(own | {"DATABASE_URL": config.database_app_url}, dotenv=tmp_path / "none")
+    elsewhere = settings.load(own | {"DATABASE_URL": "postgresql://a@db/b"}, dotenv=tmp_path / "none")
+    assert [each.embedded_database for each in (config, passed, elsewhere)] == [True, True, False]
