@@ -26,8 +26,9 @@ def show_readiness() -> Any:
     """Answer 200 while this process can accept triggers, with the reasons why it is degraded; else 503."""
     readiness = judge_readiness(current_settings())
     body = {
-        "status": ("degraded" if readiness.reasons else "ok") if readiness.accepts else "unavailable",
-        "reasons": list(readiness.reasons),
+        "status": ("degraded" if readiness.problems else "ok") if readiness.accepts else "unavailable",
+        "reasons": [problem.title for problem in readiness.problems],
+        "since": {problem.key: problem.since for problem in readiness.problems},
         "database": "ok" if readiness.database_answers else "down",
     }
     if not readiness.accepts:

@@ -48,6 +48,8 @@ class RedisBreaker:
         self._lock = threading.Lock()
         self._pools: WeakSet[redis.ConnectionPool] = WeakSet()
         self._open_since: datetime | None = None
+        #: The error that opened it.
+        self._cause = ""
         self._closed_at = 0.0
         #: Calls that waited for an answer in vain.
         self.failures = 0
@@ -66,7 +68,7 @@ class RedisBreaker:
         """Raise RedisUnavailableError while the breaker is open."""
         since = self._open_since
         if since is not None:
-            raise RedisUnavailableError(f"Redis has not answered since {since:%H:%M:%S} UTC")
+            raise RedisUnavailableError(f"Redis has not answered since {since:%H:%M:%S} UTC: {self._cause}")
 
     def report(self, error: Exception, began: float) -> None:
         """Open the breaker, unless the error is an answer, or is that of a call (by its monotonic time) from before the
@@ -78,7 +80,7 @@ class RedisBreaker:
             metrics.redis_unanswered_total.inc()
             if self.is_open or began < self._closed_at:
                 return
-            self._open_since = datetime.now(UTC)
+            self._cause, self._open_since = str(error).strip(), datetime.now(UTC)
         log.warning("redis does not answer, nothing waits for it until a probe succeeds", error=str(error))
         threading.Thread(target=self._probe, name="redis-probe", daemon=True).start()
 

@@ -68,8 +68,15 @@ def connect() -> Iterator[Settings]:
 
 def _format_connection_error(settings: Settings, error: BaseException) -> str:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    remedy = "start Beckon with `beckon up`" if settings.embedded_database else "check DATABASE_URL"
-    return f"PostgreSQL does not answer ({reason}): {remedy}"
+    # Loads the client of supervisord, which no other command needs.
+    from workers import outages
+
+    seen = (
+        outages.explain_program(settings, "postgres", reason)
+        if settings.embedded_database
+        else outages.describe_server("DATABASE_URL", reason)
+    )
+    return f"PostgreSQL does not answer ({reason}): {seen.remedy}"
 
 
 def find_workspace_id(name: str) -> str:

@@ -20,7 +20,7 @@ from settings import Settings
 from tasks.operators import switches
 from workers import generated_secrets
 from workers.deployment_log import check_errors, check_tracking
-from workers.diagnostics import START_REMEDY, Check
+from workers.diagnostics import START_REMEDY, Check, report_outage
 
 #: A statistic or a response that takes this long is too slow (the checklist's second week).
 SLOW_MS = 200.0
@@ -64,7 +64,7 @@ def _check_api(settings: Settings) -> Check:
             automations = load_json(_fetch(address, {"Authorization": f"Bearer {access['apiKey']}"}))["automations"]
             took_ms.append((time.perf_counter() - began) * 1000)
     except (OSError, ValueError, KeyError) as error:
-        return Check("api", "problem", f"{address} does not answer: {error}", START_REMEDY)
+        return report_outage(settings, "api", "dashboard", f"{address} does not answer: {error}")
     return check_api_response(settings, automations, min(took_ms))
 
 
@@ -105,9 +105,12 @@ def _check_page(settings: Settings) -> Check:
             if active_session is not None:
                 session.end(active_session, token)
     except OSError as error:
-        return Check("page", "problem", f"{settings.local_url}/automations does not answer: {error}", START_REMEDY)
+        return report_outage(
+            settings, "page", "dashboard", f"{settings.local_url}/automations does not answer: {error}"
+        )
     except (peewee.PeeweeException, psycopg2.Error) as error:
-        return Check("page", "problem", f"no user can sign in: {error}".splitlines()[0], START_REMEDY)
+        program = "postgres" if settings.embedded_database else ""
+        return report_outage(settings, "page", program, f"no user can sign in: {error}".splitlines()[0])
 
 
 def check_page_html(html: str) -> Check:

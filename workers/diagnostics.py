@@ -28,7 +28,7 @@ from models.connection_pools import DOCTOR_POOL
 from providers.registry import FEATURES, PROVIDERS
 from settings import Settings
 from tasks.health.measurement import Health, measure
-from tasks.health.parts import BAD_STATES, Part
+from tasks.health.parts import BAD_STATES, RESTART_REMEDY, Part
 from tasks.runtime import broker
 from tasks.runtime.broker import QUEUES
 from tasks.steps import accounts
@@ -76,7 +76,7 @@ def describe_settings(config: Settings) -> list[SettingDescription]:
     return [
         SettingDescription(
             variable.name,
-            _format_value(variable, getattr(config, variable.attribute)),
+            _describe_value(config, variable),
             variable.name in os.environ,
             variable.explanation,
             _list_blocked_features(variable.name) if variable.name in needed else "",
@@ -88,6 +88,14 @@ def describe_settings(config: Settings) -> list[SettingDescription]:
 def _list_blocked_features(variable: str) -> str:
     features = [entry.feature for entry in PROVIDERS.values() if entry.feature and variable in entry.required_settings]
     return " or ".join(features).replace(" messages or ", " or ")
+
+
+def _describe_value(config: Settings, variable: settings.Variable) -> str:
+    """The value, or of a URL that was not set the server that is used in its place."""
+    embedded = {"DATABASE_URL": config.embedded_database, "REDIS_URL": config.embedded_redis}
+    if variable.name not in os.environ and embedded.get(variable.name):
+        return variable.default_text
+    return _format_value(variable, getattr(config, variable.attribute))
 
 
 def _format_value(variable: settings.Variable, value: Any) -> str:
@@ -129,17 +137,17 @@ def _format_error(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-_URLS = {"postgresql": "DATABASE_URL", "redis": "REDIS_URL"}
+#: The variable with each server's URL, and the key of its problem in `/readyz`.
+_SERVERS = {"postgresql": ("DATABASE_URL", "postgres_down"), "redis": ("REDIS_URL", "redis_down")}
 
 
-def _report_outage(config: Settings, name: str, program: str, error: BaseException) -> Check:
+def report_outage(config: Settings, name: str, program: str, error: str) -> Check:
     """Report a part that does not answer: a program of this copy, or without one a server of its own."""
-    text = _format_error(error)
-    seen = (
-        outages.explain_program(config, program, text)
-        if program
-        else outages.describe_server(outages.classify_error(text), _URLS[name], text)
-    )
+    if program:
+        seen = outages.explain_program(config, program, error)
+    else:
+        variable, key = _SERVERS.get(name, _SERVERS["postgresql"])
+        seen = outages.describe_server(variable, error, startup.read_readiness(config).since.get(key, ""))
     return Check(name, "problem", seen.detail, seen.remedy)
 
 
@@ -148,7 +156,7 @@ def _check_postgres(config: Settings) -> Check:
         with closing(psycopg2.connect(config.database_url, connect_timeout=TIMEOUT_SECONDS)) as connection:
             version = connection.server_version
     except psycopg2.Error as error:
-        return _report_outage(config, "postgresql", "postgres" if config.embedded_database else "", error)
+        return report_outage(config, "postgresql", "postgres" if config.embedded_database else "", _format_error(error))
     detail = f"version {version // 10_000}.{version % 10_000}{', embedded' if config.embedded_database else ''}"
     if version < MIN_POSTGRES_VERSION:
         return Check("postgresql", "problem", detail, "upgrade it to 16 or newer")
@@ -161,7 +169,7 @@ def _check_redis(config: Settings) -> Check:
                                           socket_connect_timeout=TIMEOUT_SECONDS)) as client:  # fmt: skip
             info = dict(client.info("server")) | dict(client.info("memory"))
     except (redis.RedisError, OSError) as error:
-        return _report_outage(config, "redis", "redis" if config.embedded_redis else "", error)
+        return report_outage(config, "redis", "redis" if config.embedded_redis else "", _format_error(error))
     version, policy = str(info["redis_version"]), str(info.get("maxmemory_policy", "noeviction"))
     detail = f"version {version}, {policy}{', embedded' if config.embedded_redis else ''}"
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_REDIS_VERSION:
@@ -268,7 +276,7 @@ def _report_part(part: Part, name: str) -> Iterator[Check]:
         status: Status = "problem" if part.state in BAD_STATES or problem.severity == "critical" else "note"
         yield Check(name, status, f"{problem.title}: {problem.meaning}", problem.remedy)
     if not part.problems and part.state in BAD_STATES:
-        yield Check(name, "problem", part.text, START_REMEDY)
+        yield Check(name, "problem", part.text, RESTART_REMEDY)
     elif not part.problems:
         yield Check(name, "note" if part.state == "not_configured" else "ok", part.text)
 
@@ -291,7 +299,7 @@ def _check_sandbox(config: Settings) -> Check:
         with urllib.request.urlopen(f"{config.sandbox_url}/_sandbox/messages?to=nobody", timeout=TIMEOUT_SECONDS):
             return Check("sandbox", "ok", f"answers at {config.sandbox_url}")
     except (OSError, urllib.error.URLError) as error:
-        return _report_outage(config, "sandbox", "sandbox", error)
+        return report_outage(config, "sandbox", "sandbox", _format_error(error))
 
 
 def _check_provider(config: Settings, provider: str) -> Check:

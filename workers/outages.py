@@ -7,16 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from rules.server_faults import SIGHTINGS, ServerFault, classify_error, describe_remedy
 from settings import Settings
 from workers import home, supervision
 from workers.supervision import Program
 
-#: `absent`: no copy runs on this home. `stopped`: nothing listens. `hung`: it listens and does not answer in time.
-#: `refused`: it answers with an error.
-Fault = Literal["absent", "stopped", "hung", "refused"]
+#: `absent`: no copy runs on this home.
+Fault = Literal["absent"] | ServerFault
 
-_TIMEOUTS = ("timeout", "timed out")
-_NOT_LISTENING = ("connection refused", "no such file", "error 111", "error 2 ")
 #: The states of a program that runs, or is about to: a restart takes a second.
 _AT_WORK = frozenset({"RUNNING", "STARTING"})
 
@@ -28,14 +26,6 @@ class Outage:
     fault: Fault
     detail: str
     remedy: str
-
-
-def classify_error(error: str) -> Fault:
-    """Return the fault that a client's error text tells of."""
-    text = error.lower()
-    if any(word in text for word in _TIMEOUTS):
-        return "hung"
-    return "stopped" if any(word in text for word in _NOT_LISTENING) else "refused"
 
 
 def explain_program(config: Settings, program: str, error: str) -> Outage:
@@ -69,13 +59,12 @@ def describe_program(fault: Fault, error: str, program: Program | None, pid: int
     return Outage("hung", f"{describe_state(program)}, but does not answer: {error}", remedy)
 
 
-def describe_server(fault: Fault, variable: str, error: str) -> Outage:
-    """Describe the outage of a server that is not the copy's own; `variable` has its URL."""
-    remedy = {
-        "stopped": f"start the server, or correct the address in {variable}",
-        "hung": f"check the server and the network to it: something at {variable}'s address does not answer in time",
-    }.get(fault, f"correct the user, the password or the name in {variable}, or the server's access rules")
-    return Outage(fault, f"{fault}: {error}", remedy)
+def describe_server(variable: str, error: str, since: str = "") -> Outage:
+    """Describe the outage of a server that is not the copy's own; `variable` has its URL, and `since` is when a running
+    copy first saw it."""
+    fault = classify_error(error)
+    seen = f"{SIGHTINGS[fault]}{f', since {since}' if since else ''}: {error}"
+    return Outage(fault, seen, describe_remedy(fault, variable))
 
 
 def describe_state(program: Program) -> str:

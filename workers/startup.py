@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -46,10 +46,12 @@ ReadyCallback = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Readiness:
-    """The status of `/readyz` (`ok`, `degraded`, `unavailable`, `unreachable`) and its reasons."""
+    """The status of `/readyz` (`ok`, `degraded`, `unavailable`, `unreachable`), its reasons, and since when each of
+    its problems lasts, by key."""
 
     status: str
     reasons: tuple[str, ...]
+    since: Mapping[str, str] = field(default_factory=dict)
 
 
 class StopRequested(Exception):
@@ -239,7 +241,7 @@ def read_readiness(config: settings.Settings) -> Readiness:
 def _parse_readiness(body: bytes) -> Readiness:
     try:
         fields = load_json(body)
-        return Readiness(str(fields["status"]), tuple(map(str, fields.get("reasons", ()))))
+        return Readiness(str(fields["status"]), tuple(map(str, fields.get("reasons", ()))), fields.get("since", {}))
     except (ValueError, KeyError, TypeError):
         # Another program listens on this port.
         return Readiness("unreachable", ())

@@ -81,8 +81,8 @@ def measure(settings: Settings, workspace_id: str, *, deployment_owner: bool = F
         leader.build_leader_part(deployment, deployment_owner=deployment_owner),
         cache.build_cache_part(deployment),
         work.build_executor_part(deployment, own, now),
-        stores.build_postgres_part(deployment, active),
-        stores.build_redis_part(deployment, now, deployment_owner=deployment_owner),
+        stores.build_postgres_part(deployment, active, settings),
+        stores.build_redis_part(deployment, now, settings, deployment_owner=deployment_owner),
         stores.build_disk_part(deployment, settings),
     ]
     paused_queues = [row["name"] for row in _list_pauses(own).rows if row["kind"] == "queue"]

@@ -12,7 +12,7 @@ from models.reports.health import ServerFacts
 from settings import Settings
 from tasks.health import leader, queues, stores
 from tasks.health.facts import Facts, read_essential
-from tasks.health.parts import Part
+from tasks.health.parts import Part, Problem
 from tasks.health.problem_times import fill_times
 
 #: Seconds for which an answer is reused: probes come each second, and from several places.
@@ -29,7 +29,7 @@ class Readiness:
 
     accepts: bool
     database_answers: bool
-    reasons: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
 
 def judge_readiness(settings: Settings) -> Readiness:
@@ -55,15 +55,15 @@ def _judge(settings: Settings) -> Readiness:
     return Readiness(
         accepts=not any(problem.key in _BLOCKING for problem in problems),
         database_answers=server is not None,
-        reasons=tuple(problem.title for problem in problems),
+        problems=tuple(problems),
     )
 
 
 def _build_parts(facts: Facts, settings: Settings) -> list[Part]:
     now = clock.now()
     return [
-        stores.build_postgres_part(facts, None),
-        stores.build_redis_part(facts, now, deployment_owner=False),
+        stores.build_postgres_part(facts, None, settings),
+        stores.build_redis_part(facts, now, settings, deployment_owner=False),
         stores.build_disk_part(facts, settings),
         *queues.build_queue_parts(facts, {}, [], now, deployment_owner=False),
         leader.build_leader_part(facts, deployment_owner=False),

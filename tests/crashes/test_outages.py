@@ -212,6 +212,7 @@ def test_a_redis_that_hangs_holds_up_no_trigger_and_is_named(
 
         eventually(is_named, timeout=RECOVERY_SECONDS)
         readiness = dashboard.read("/readyz")
+        assert readiness.pop("since").keys() == {"redis_down"}
         assert readiness == {"status": "degraded", "reasons": ["Redis does not answer"], "database": "ok"}
         problems = [problem["key"] for problem in dashboard.read("/api/health")["problems"]]
         assert problems == ["redis_down"]

@@ -257,7 +257,8 @@ class TestStores:
         facts = RedisFacts(0.3, "8", "noeviction", used_bytes=50, limit_bytes=100, uptime_seconds=60)
 
         def find_keys(**changes: Any) -> list[str]:
-            part = stores.build_redis_part(Facts({"redis": replace(facts, **changes)}), NOW, deployment_owner=True)
+            changed = Facts({"redis": replace(facts, **changes)})
+            part = stores.build_redis_part(changed, NOW, settings.load(), deployment_owner=True)
             return [problem.key for problem in part.problems]
 
         assert find_keys() == []
@@ -268,7 +269,8 @@ class TestStores:
         server = ServerFacts(0.8, "18.0", NOW, read_only=False)
 
         def find_state(server: ServerFacts, newest: str = "9999_last") -> str:
-            return stores.build_postgres_part(Facts({"postgres": server, "migrations": newest}), 14).state
+            facts = Facts({"postgres": server, "migrations": newest})
+            return stores.build_postgres_part(facts, 14, settings.load()).state
 
         assert find_state(server) == "ready"
         assert find_state(replace(server, latency_ms=300.0)) == "degraded"
@@ -277,9 +279,37 @@ class TestStores:
 
     @pytest.mark.parametrize(("free_mb", "key"), [(5_000, None), (900, "disk_nearly_full"), (90, "disk_full")])
     def test_a_disk_warns_before_it_is_full(self, free_mb: int, key: str | None) -> None:
-        config = settings.load().replace(disk_reserve_mb=1000)
+        config = settings.load().replace(disk_reserve_mb=1000, embedded_database=True)
         problem = stores.find_disk_problem(DiskFacts(10**11, free_mb * 10**6), config)
         assert (problem and problem.key) == key
+
+    def test_a_full_disk_refuses_nothing_where_postgresql_is_elsewhere(self) -> None:
+        config = settings.load().replace(embedded_database=False)
+        problem = stores.find_disk_problem(DiskFacts(10**11, 10**6), config)
+        assert problem is not None
+        assert (problem.key, problem.severity) == ("disk_nearly_full", "warning")
+        assert "log lines are dropped" in problem.meaning
+
+    @pytest.mark.parametrize(
+        ("reason", "sighting", "own_remedy", "embedded_remedy"),
+        [
+            ("connection to server failed: Connection refused", "nothing listens", "Start the server", "postgres.log"),
+            ("no answer for 3 s", "PostgreSQL does not answer", "network", "kill -CONT"),
+            ("password authentication failed", "refuses connections", "the password", "postgres.log"),
+        ],
+    )
+    def test_each_way_not_to_answer_has_its_words_and_remedy(
+        self, reason: str, sighting: str, own_remedy: str, embedded_remedy: str
+    ) -> None:
+        facts = Facts({"postgres": Unmeasured(reason)})
+        for embedded, remedy in ((False, own_remedy), (True, embedded_remedy)):
+            config = settings.load().replace(embedded_database=embedded)
+            (problem,) = stores.build_postgres_part(facts, None, config).problems
+            assert sighting in problem.title
+            assert reason in problem.meaning
+            assert remedy in problem.remedy
+            assert ("DATABASE_URL" in problem.remedy) is not embedded
+            assert "beckon up`" not in problem.remedy or embedded
 
 
 def test_problems_are_sorted_worst_first_then_oldest() -> None:

@@ -20,12 +20,13 @@ def command(timeout: float) -> None:
     """
     with connect() as settings:
         import clock
-        from workers import demo_session, follow
+        from workers import demo_session, follow, outages
 
         workspace_id = find_workspace_id("demo")
         automation_id = demo_session.find_automation(workspace_id)
         if not demo_session.set_generation_delays(settings):
-            raise CommandError(f"The sandbox at {settings.sandbox_url} does not answer: start Beckon with `beckon up`.")
+            seen = outages.explain_program(settings, "sandbox", "no answer")
+            raise CommandError(f"The sandbox at {settings.sandbox_url} does not answer: {seen.remedy}.")
         click.echo(f"Watch it live: {settings.url}/automations/{automation_id}/monitor")
         is_test = not demo_session.uses_sandbox(settings, workspace_id)
         if is_test:
