@@ -8,9 +8,12 @@ from typing import Any
 import flask
 import pytest
 
+import clock
+from models import contact_scan, sample_contact
 from models.database import acting_as
 from models.queries import fetch_value
 from tests.dashboard.producers import Producer, definition
+from workers import demo_session
 
 ADA = {"externalId": "c-1", "firstName": "Ada", "email": "ada@example.com"}
 
@@ -298,6 +301,18 @@ def test_sample_contacts_are_in_no_list_count_or_search(alice: Producer) -> None
     assert (again.status_code, len(again.json["executions"])) == (202, 1)
     assert alice.post("/api/triggers", {"type": "contact.created", "contactId": contact_id}).status_code == 404
     assert alice.post(path, {"contactId": contact_id, "test": False}).status_code == 404
+
+
+def test_contacts_of_the_demo_are_in_no_list_search_or_audience(alice: Producer) -> None:
+    alice.post("/api/contacts", {"firstName": "John", "lastName": "Real", "email": "john@example.com"})
+    sample_contact.ensure(alice.workspace_id, demo_session.build_contacts(clock.now()))
+    for path in ("/api/contacts", "/api/contacts?q=John", "/api/contacts?tag=demo", "/api/search?q=John"):
+        response = alice.get(path)
+        assert response.status_code == 200
+        assert "demo-session" not in response.text, path
+    # Whom schedules and contact.inactive reach.
+    with acting_as(alice.workspace_id):
+        assert [row["last_name"] for row in contact_scan.fetch_page(None, 100)] == ["Real"]
 
 
 def test_a_repeated_key_of_a_test_returns_the_first_response(alice: Producer) -> None:
