@@ -12,7 +12,7 @@ counted. The work is enqueued while the workers are paused; the time runs from t
 execution, and a round is long enough (three seconds) that its start and end weigh little.
 Then (b) and (c) get 20 triggers a second, and the time from the trigger to the provider's call is measured. At last
 Beckon gets triggers one at a time from eight threads while its processes run.
-Run: `python benchmarks/executions.py [rounds] [executions a round]`.
+Run: `python benchmarks/executions.py [rounds] [executions a round] [seconds at 20 a second]`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from own_servers import BenchmarkServers, run_servers
 from running_copy import ROOT
 
 PROCESSES, THREADS = 2, 4
-RATE, LATENCY_SECONDS = 20, 20
+RATE = 20
 MIN_RATIO, MAX_PROCESSOR_RATIO, MAX_P50_MS, MAX_P99_MS = 1.6, 0.6, 12.0, 25.0
 #: Threads that send one trigger after the other, and what Beckon must reach: executions a second, and processor seconds
 #: for a thousand of them, without those of the threads.
@@ -216,7 +216,7 @@ class Bench:
         return self.accepted - int(self.fetch_value("select executions from automations"))
 
 
-def main(rounds: int = 5, executions: int = 2_000) -> int:
+def main(rounds: int = 5, executions: int = 2_000, latency_seconds: int = 20) -> int:
     """Measure and print. Returns 1 if a limit is missed."""
     with run_servers() as servers:
         prepare(
@@ -241,7 +241,7 @@ def main(rounds: int = 5, executions: int = 2_000) -> int:
                     )
                 )
             latencies = {
-                contestant.name: measure_latency(bench, contestant)
+                contestant.name: measure_latency(bench, contestant, latency_seconds)
                 for contestant in contestants
                 if contestant.name in ("plain", "beckon")
             }
@@ -278,13 +278,13 @@ def _build_contestants(bench: Bench) -> list[Contestant]:
     return contestants
 
 
-def measure_latency(bench: Bench, contestant: Contestant) -> list[float]:
+def measure_latency(bench: Bench, contestant: Contestant, seconds: int) -> list[float]:
     """Measure the milliseconds from the trigger to the provider's call, at a steady rate."""
     first = bench.numbers + 1
     requested_at: dict[str, float] = {}
     with contestant.resume():
         began = time.monotonic()
-        for number in range(RATE * LATENCY_SECONDS):
+        for number in range(RATE * seconds):
             time.sleep(max(0.0, began + number / RATE - time.monotonic()))
             requested_at[f"{contestant.name}{first + number}@example.com"] = time.time()
             contestant.fill(1)
@@ -331,14 +331,17 @@ def _report(contestants: dict[str, Contestant], latencies: dict[str, list[float]
     show()
     verdicts = (
         (
-            f"(c)/(b) executions/s {median(faster):.2f} ({faster[0]:.2f} to {faster[-1]:.2f})",
+            f"(c)/(b) executions/s {median(faster):.2f} ({faster[0]:.2f} to {faster[-1]:.2f}), at least {MIN_RATIO:g}",
             median(faster) >= MIN_RATIO,
         ),
-        (f"(c)/(b) processor time {cheaper:.2f}", cheaper <= MAX_PROCESSOR_RATIO),
-        (f"p50 {p50:.1f} ms", p50 < MAX_P50_MS),
-        (f"p99 {p99:.1f} ms", p99 < MAX_P99_MS),
-        (f"one trigger at a time {rate:.0f} executions/s", rate >= MIN_SINGLES),
-        (f"one trigger at a time {cost:.2f} CPU s per 1,000", cost <= MAX_SINGLES_PROCESSOR),
+        (f"(c)/(b) processor time {cheaper:.2f}, at most {MAX_PROCESSOR_RATIO:g}", cheaper <= MAX_PROCESSOR_RATIO),
+        (f"p50 {p50:.1f} ms, under {MAX_P50_MS:g}", p50 < MAX_P50_MS),
+        (f"p99 {p99:.1f} ms, under {MAX_P99_MS:g}", p99 < MAX_P99_MS),
+        (f"one trigger at a time {rate:.0f} executions/s, at least {MIN_SINGLES}", rate >= MIN_SINGLES),
+        (
+            f"one trigger at a time {cost:.2f} CPU s per 1,000, at most {MAX_SINGLES_PROCESSOR:g}",
+            cost <= MAX_SINGLES_PROCESSOR,
+        ),
     )
     for text, met in verdicts:
         show(f"{'met   ' if met else 'MISSED'}  {text}")

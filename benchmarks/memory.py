@@ -1,6 +1,7 @@
-"""The memory of an idle copy: the proportional set size of each of Beckon's own processes, servers excluded.
+"""An idle copy: the memory of each of Beckon's own processes, and the processor time of all, servers included.
 
-A page that several processes share counts in parts, so the sum is what the copy takes. Fails above `MAX_MB`.
+Memory is the proportional set size: a page that several processes share counts in parts, so the sum is what the copy
+takes, servers excluded. Fails above `MAX_MB` and `MAX_CORE_PERCENT`. Run: `python benchmarks/memory.py [seconds]`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import sys
 import time
 from pathlib import Path
 
-from measurements import describe_machine, list_children, show, show_table
+from measurements import describe_machine, list_children, read_processor_seconds, show, show_table
 from running_copy import Copy, run_copy
 
-MAX_MB = 350.0
+MAX_MB, MAX_CORE_PERCENT = 350.0, 5.0
 #: Time for the first round of every periodic job, and for the caches that fill at the first request.
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 30
 SERVERS = ("postgres", "redis")
 
 
@@ -46,17 +47,29 @@ def measure(copy: Copy) -> dict[str, list[float]]:
     return sizes | {name: read_tree_mb(pid) for name, pid in programs.items() if name not in SERVERS}
 
 
-def main() -> None:
-    """Print the sizes of an idle copy with the default settings."""
+def read_processor(copy: Copy) -> dict[str, float]:
+    """Return the processor seconds of each program and server so far."""
+    return {name: read_processor_seconds(pid) for name, pid in copy.list_programs().items()}
+
+
+def main(seconds: int = SETTLE_SECONDS) -> int:
+    """Print the sizes and the processor time of an idle copy with the default settings. Returns 1 above a limit."""
     show(describe_machine())
     with run_copy() as copy:
-        time.sleep(SETTLE_SECONDS)
-        sizes = measure(copy)
-    total = sum(map(sum, sizes.values()))
-    rows = [(name, ", ".join(f"{size:.0f}" for size in parts)) for name, parts in sizes.items()]
-    show_table(("program", "MB"), [*rows, ("all", f"{total:.0f}")])
-    sys.exit(f"more than {MAX_MB:.0f} MB" if total > MAX_MB else 0)
+        time.sleep(seconds)
+        before = read_processor(copy)
+        time.sleep(seconds)
+        sizes, after = measure(copy), read_processor(copy)
+    percent = {name: (after[name] - spent) / seconds * 100 for name, spent in before.items() if name in after}
+    total, core = sum(map(sum, sizes.values())), sum(percent.values())
+    rows = [
+        (name, ", ".join(f"{size:.0f}" for size in sizes.get(name, [])), f"{percent.get(name, 0.0):.1f}")
+        for name in dict.fromkeys([*sizes, *percent])
+    ]
+    limits = ("limit", f"{MAX_MB:.0f}", f"{MAX_CORE_PERCENT:.1f}")
+    show_table(("program", "MB", "% of a core"), [*rows, ("all", f"{total:.0f}", f"{core:.1f}"), limits])
+    return int(total > MAX_MB or core > MAX_CORE_PERCENT)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(*(int(argument) for argument in sys.argv[1:])))

@@ -56,13 +56,13 @@ def measure(source: str) -> tuple[float, float, str]:
     """Render a template; return its CPU seconds, the MiB that it took, and how it ended."""
     started = time.thread_time()
     try:
-        outcome = f"{len(render(source, FACTS, html=True)):,} characters"
+        outcome = f"{len(render(source, FACTS, form='html')):,} characters"
     except ExecutionError as error:
         outcome = error.message
     seconds = time.thread_time() - started
     tracemalloc.start()
     with suppress(ExecutionError):
-        render(source, FACTS, html=True)
+        render(source, FACTS, form="html")
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
     return seconds, peak, outcome

@@ -3,7 +3,7 @@
 A complete copy of Beckon runs, and its workers run the executions that the triggers start. A client in a separate
 process keeps four connections open and sends at fixed times, so that a slow response does not delay the next request.
 Response times count from the time at which the request was due. Fails at 25 ms or more at p95.
-Run: `python benchmarks/triggers.py`.
+Run: `python benchmarks/triggers.py [seconds]`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from measurements import describe_machine, percentile, show, show_table
 from running_copy import run_copy
 
-RATE, SECONDS, WARM_UP_SECONDS = 50, 20, 5
+RATE, WARM_UP_SECONDS = 50, 5
 CONNECTIONS = 4
 LIMIT_MS = 25.0
 
@@ -32,16 +32,24 @@ HELLO = {
 }
 
 
-def main() -> int:
+def main(seconds: int = 20) -> int:
     """Measure and print. Returns 1 if the limit is missed."""
     with run_copy() as copy:
         copy.publish_only_automation("Benchmark", HELLO)
         measured = {}
         for name in ("GET /healthz", "POST /api/triggers"):
-            command = [sys.executable, __file__, "client", copy.access["url"], copy.access["apiKey"], name]
+            command = [
+                sys.executable,
+                __file__,
+                "client",
+                copy.access["url"],
+                copy.access["apiKey"],
+                name,
+                str(seconds),
+            ]
             completed = subprocess.run(command, capture_output=True, text=True, check=True)
             measured[name] = json.loads(completed.stdout)
-    show(f"{RATE} requests a second for {SECONDS} s, {describe_machine()}")
+    show(f"{RATE} requests a second for {seconds} s, {describe_machine()}")
     show_table(
         ("ms", "p50", "p95", "p99", "refused"),
         [[name, *(f"{percentile(result['ms'], fraction):.1f}" for fraction in (0.5, 0.95, 0.99)), result["refused"]]
@@ -54,13 +62,13 @@ def main() -> int:
     return int(not met)
 
 
-def client(url: str, key: str, name: str) -> None:
+def client(url: str, key: str, name: str, seconds: int) -> None:
     """Run the client process: send the requests, and print every response time in ms."""
     ms: list[float] = []
     refused: list[int] = []
     began = time.monotonic() + 0.2
     threads = [
-        threading.Thread(target=_send_on_time, args=(url, key, name, lane, began, ms, refused))
+        threading.Thread(target=_send_on_time, args=(url, key, name, seconds, lane, began, ms, refused))
         for lane in range(CONNECTIONS)
     ]
     for thread in threads:
@@ -70,11 +78,13 @@ def client(url: str, key: str, name: str) -> None:
     sys.stdout.write(json.dumps({"ms": ms, "refused": len(refused)}))
 
 
-def _send_on_time(url: str, key: str, name: str, lane: int, began: float, ms: list[float], refused: list[int]) -> None:
+def _send_on_time(
+    url: str, key: str, name: str, seconds: int, lane: int, began: float, ms: list[float], refused: list[int]
+) -> None:
     method, path = name.split()
     connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    for number in range(lane, RATE * (WARM_UP_SECONDS + SECONDS), CONNECTIONS):
+    for number in range(lane, RATE * (WARM_UP_SECONDS + seconds), CONNECTIONS):
         due = began + number / RATE
         time.sleep(max(0.0, due - time.monotonic()))
         connection.request(method, path, json.dumps(_build_body(number)) if method == "POST" else None, headers)
@@ -97,6 +107,6 @@ def _build_body(number: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["client"]:
-        client(*sys.argv[2:5])
+        client(*sys.argv[2:5], int(sys.argv[5]))
     else:
-        sys.exit(main())
+        sys.exit(main(*(int(argument) for argument in sys.argv[1:])))
