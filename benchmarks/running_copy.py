@@ -20,6 +20,8 @@ import urllib3
 from workers.supervision import Remote
 
 ROOT = Path(__file__).resolve().parent.parent
+# tests/support has the servers with faults; tests/ is not installed.
+sys.path.append(str(ROOT))
 BECKON = [sys.executable, "-m", "workers.command"]
 
 

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg2
@@ -25,10 +26,12 @@ from workers import embedded
 class FaultyServers:
     """A migrated PostgreSQL and a Redis; each can stop and start again with its data on disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, postgres_options: Mapping[str, str] = real.FAST) -> None:
         # A socket's path may have 107 bytes, and pytest's directories are long.
         self.directory = Path(tempfile.mkdtemp(prefix="beckon-break-"))
-        self.servers = embedded.Servers(self.directory / "data", self.directory / "run", postgres_options=real.FAST)
+        self.servers = embedded.Servers(
+            self.directory / "data", self.directory / "run", postgres_options=postgres_options
+        )
         self.servers.data.mkdir(mode=0o700)
         embedded.make_cluster(self.servers)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -138,15 +141,23 @@ def _stop_children_of(postmaster: int) -> list[int]:
     return children
 
 
+@dataclass
+class _Line:
+    """What the connections of a time have in common: whether they move, and whether they were ended instead."""
+
+    moving: threading.Event = field(default_factory=threading.Event)
+    dropped: bool = False
+
+
 class FaultProxy:
     """A socket that forwards every byte to another, except during `stall`: then nothing moves in either direction.
     After `freeze` nothing moves any more on the connections of that moment."""
 
     def __init__(self, path: Path, upstream: Path) -> None:
         self.path, self._upstream = path, upstream
-        self._forwarding = threading.Event()
-        self._forwarding.set()
-        self._frozen: list[threading.Event] = []
+        self._line = _Line()
+        self._line.moving.set()
+        self._frozen: list[_Line] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(64)
@@ -155,22 +166,29 @@ class FaultProxy:
     @contextlib.contextmanager
     def stall(self) -> Iterator[None]:
         """Stop forwarding during the block; the connections stay open."""
-        self._forwarding.clear()
+        self._line.moving.clear()
         try:
             yield
         finally:
-            self._forwarding.set()
+            self._line.moving.set()
 
     def freeze(self) -> None:
         """Forget the connections of now: both ends keep them open, and new ones work."""
-        before, self._forwarding = self._forwarding, threading.Event()
-        self._forwarding.set()
-        before.clear()
+        before, self._line = self._line, _Line()
+        self._line.moving.set()
+        before.moving.clear()
         self._frozen.append(before)
 
+    def drop_frozen(self) -> None:
+        """End the connections that are frozen, as a server's keepalive does after a while; nothing arrives late."""
+        for line in self._frozen:
+            line.dropped = True
+            line.moving.set()
+        self._frozen.clear()
+
     def close(self) -> None:
-        for event in (self._forwarding, *self._frozen):
-            event.set()
+        self.drop_frozen()
+        self._line.moving.set()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -184,17 +202,19 @@ class FaultProxy:
     def _serve(self, near: socket.socket) -> None:
         with near, socket.socket(socket.AF_UNIX) as far, contextlib.suppress(OSError):
             far.connect(str(self._upstream))
-            forwarding = self._forwarding
-            back = threading.Thread(target=self._forward, args=(far, near, forwarding), daemon=True)
+            line = self._line
+            back = threading.Thread(target=self._forward, args=(far, near, line), daemon=True)
             back.start()
-            self._forward(near, far, forwarding)
+            self._forward(near, far, line)
             back.join()
 
     @staticmethod
-    def _forward(source: socket.socket, target: socket.socket, forwarding: threading.Event) -> None:
+    def _forward(source: socket.socket, target: socket.socket, line: _Line) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                forwarding.wait()
+                line.moving.wait()
+                if line.dropped:
+                    break
                 target.sendall(data)
         for end in (source, target):
             with contextlib.suppress(OSError):
