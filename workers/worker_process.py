@@ -37,6 +37,7 @@ from tasks.runtime import broker
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine, get_engine, start
 from tasks.shutdown import drain, release_unstarted
+from workers.thread_switching import adjust_interval
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +53,6 @@ IO_QUEUES = ("generation", "sending")
 MAX_CONSUMER_THREADS = 2
 #: Seconds that sends in flight have to end after SIGTERM.
 DRAIN_TIMEOUT_SECONDS = 20.0
-#: The time after which a thread that computes lets others run. With Python's 5 ms, 72 threads that render templates
-#: delayed four answers of a socket, about those of a heartbeat, by up to 3.7 s (1.3 on average) instead of 1.2 (0.07).
-SWITCH_SECONDS = 0.001
 
 
 def run_worker(queues: Sequence[str] = PROGRAMS["engine"]) -> None:
@@ -63,8 +61,8 @@ def run_worker(queues: Sequence[str] = PROGRAMS["engine"]) -> None:
     logs.set_up(f"worker-{program}", settings.log_level)
     logs.log_uncaught_exceptions()
     traces.set_up(f"worker-{program}", settings.otlp_endpoint)
-    sys.setswitchinterval(SWITCH_SECONDS)
     stopping = threading.Event()
+    threading.Thread(target=adjust_interval, args=(stopping,), name="switching", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     threads = sum(count_threads(settings, queue) for queue in queues if queue not in SHARED_CONSUMERS)
