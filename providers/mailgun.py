@@ -15,8 +15,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from urllib3.filepost import encode_multipart_formdata
-
 from providers import http_client, responses, retries
 from providers.base import Account, ErrorRule, OutgoingMessage, Provider, Receipt
 from providers.mailgun_callbacks import (
@@ -28,6 +26,7 @@ from providers.mailgun_callbacks import (
     strip_angle_brackets,
     verify,
 )
+from providers.multipart import encode_fields
 from providers.untrusted import get_text
 from rules.errors import (
     ConfigurationError,
@@ -81,7 +80,7 @@ class Mailgun(Provider):
 
     def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
         """Send the message; the receipt's id is the Message-Id without angle brackets."""
-        body, content_type = encode_multipart_formdata(_build_fields(account, outgoing))
+        body, content_type = encode_fields(_build_fields(account, outgoing))
         call = http_client.Call(
             label=self.label,
             method="POST",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import socket
-from typing import Any
 
 import httptools
 from urllib3 import HTTPHeaderDict
@@ -22,12 +21,12 @@ _CHUNK_BYTES = 65_536
 
 
 class ParsedResponse:
-    """One response, with the interface that `http.client.HTTPConnection` requires.
+    """One response.
 
     A 4xx that breaks off is still a rejection. A response above the maximum size is truncated.
     """
 
-    def __init__(self, sock: socket.socket, *_: Any, **__: Any) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._parser = httptools.HttpResponseParser(self)
         # Accept deviations from HTTP that do not make the end of the response ambiguous: no other parser reads it.
@@ -51,13 +50,6 @@ class ParsedResponse:
             if not 400 <= self.status < 500:
                 raise
             self.truncated = True
-
-    def isclosed(self) -> bool:
-        """Always True: `begin` reads everything."""
-        return True
-
-    def close(self) -> None:
-        """Do nothing: the connection closes the socket."""
 
     def _read(self) -> None:
         while not self._ended:

@@ -6,6 +6,7 @@ HTML they are the `href` of `<a>` and `<area>`; comments, scripts and styles sta
 
 from __future__ import annotations
 
+import functools
 import html
 import ipaddress
 import re
@@ -102,6 +103,8 @@ def is_own(url: str, base_url: str) -> bool:
     return url.startswith((f"{base_url}{CLICK_PATH}", f"{base_url}{UNSUBSCRIBE_PATH}"))
 
 
+# The URLs come from the settings, so the cache stays small.
+@functools.lru_cache(maxsize=100)
 def is_loopback(url: str) -> bool:
     """Whether only this machine reaches the URL."""
     host = urlsplit(url).hostname or ""

@@ -26,7 +26,8 @@ from models.engine.records import CountRun, ExecutionRecord
 from models.queries import call, execute, fetch, fetch_value
 from rules.actions import RunKind
 
-log = structlog.get_logger(__name__)
+#: Lines that come with every run are written together: the thread of the group commit writes them.
+log = structlog.get_logger(__name__, True)
 
 #: Seconds without another attempt after a failed one: failing run tracking must not slow down the executions.
 BACKOFF_SECONDS = 5.0

@@ -298,6 +298,21 @@ def test_a_header_of_two_lines_is_rejected_before_anything_is_written(scripted_s
     assert server.requests == []
 
 
+def test_a_small_request_is_one_write_and_a_large_one_two(
+    scripted_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    send = HTTPConnection.send
+    monkeypatch.setattr(HTTPConnection, "send", lambda self, data: (sizes.append(len(data)), send(self, data))[1])
+    server = scripted_server(respond_with(OK), respond_with(OK))
+
+    http_client.send_request(build_call(server, body=b"x"))
+    http_client.send_request(build_call(server, body=b"x" * http_client.MAX_SINGLE_WRITE_BYTES))
+
+    assert len(sizes) == 3
+    assert sizes[2] == http_client.MAX_SINGLE_WRITE_BYTES
+
+
 def test_a_failed_tls_handshake_is_a_network_error(scripted_server: Start) -> None:
     server = scripted_server(lambda _, sock: (sock.recv(65536), sock.sendall(b"not TLS at all")))
     url = server.url.replace("http://", "https://")
