@@ -21,8 +21,8 @@ from workers.supervision import Program, Remote
 
 #: What can be restarted, in this order: first what the others send to.
 PROGRAMS = ("sandbox", "engine", "tracking", "scheduler", "dashboard")
-#: The dashboard loads, and its old web processes finish their requests.
-DASHBOARD_TIMEOUT_SECONDS = 60.0
+#: The dashboard loads, twice where another restart is under way, and its old web processes finish their requests.
+DASHBOARD_TIMEOUT_SECONDS = 120.0
 
 
 def restart(config: Settings, names: tuple[str, ...] = PROGRAMS) -> Iterator[str]:

@@ -24,6 +24,15 @@ MEGABYTE, GIGABYTE = 1_000_000, 1_000_000_000
 POLICY = "noeviction"
 
 
+def _list_needed_migrations() -> tuple[str, ...]:
+    names = sorted(file.name.removesuffix(".up.sql") for file in migrations.FOLDER.glob("[0-9]*.up.sql"))
+    return tuple(name for name in names if not migrations.is_post(name))
+
+
+#: Read once: an upgrade replaces the files while the programs of the version before still run.
+_NEEDED_MIGRATIONS = _list_needed_migrations()
+
+
 def build_postgres_part(facts: Facts, active_automations: int | None, settings: Settings) -> Part:
     """Build the part of PostgreSQL, with the state of the migrations."""
     server = facts.get("postgres", ServerFacts)
@@ -88,8 +97,7 @@ def _find_postgres_problem(server: ServerFacts) -> Problem | None:
 
 def list_pending_migrations(newest: str | None) -> list[str]:
     """Return the migrations that this version needs and the database lacks, by the newest applied one."""
-    names = sorted(file.name.removesuffix(".up.sql") for file in migrations.FOLDER.glob("[0-9]*.up.sql"))
-    return [name for name in names if name > (newest or "") and not migrations.is_post(name)]
+    return [name for name in _NEEDED_MIGRATIONS if name > (newest or "")]
 
 
 def describe_migrations(facts: Facts) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 import settings
 from ephemeral.heartbeats import Cache, Pool, Process
+from models import migrations
 from models.reports.health import ServerFacts
 from models.reports.provider_calls import Calls, SendRow
 from tasks.health import cache, leader, queues, services, stores
@@ -330,3 +331,11 @@ def test_only_a_part_that_does_not_work_degrades_the_whole() -> None:
     assert judge_status([ready, replace(ready, state="paused")], is_down=False) == "ok"
     assert judge_status([ready, replace(ready, state="failing")], is_down=False) == "degraded"
     assert judge_status([ready], is_down=True) == "down"
+
+
+def test_a_newer_version_on_disk_changes_nothing_that_the_running_one_needs(tmp_path, monkeypatch):
+    newest = stores.list_pending_migrations(None)[-1]
+    (tmp_path / "9999_pre_example.up.sql").touch()
+    monkeypatch.setattr(migrations, "FOLDER", tmp_path)
+    assert stores.list_pending_migrations(newest) == []
+    assert stores.list_pending_migrations(None)[-1] == newest
