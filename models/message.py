@@ -27,6 +27,8 @@ from rules.stages import MessageStatus, Stage
 ORDER: dict[MessageStatus, int] = {
     "sending": 0, "outcome_unknown": 0, "sent": 1, "delivered": 2, "read": 3, "bounced": 4, "complained": 5,
 }  # fmt: skip
+#: Messages that `list_unknown` compares with one event.
+MAX_CANDIDATES = 20
 _CHANNELS_THAT_KEEP_THE_STAGE = (*NOTICE_CHANNELS, "webhook")
 
 
@@ -116,8 +118,9 @@ def has_other_sends(row: StoredMessageRow, sent_from: datetime, sent_until: date
     recipient = Recipient(row["provider"], row["to_address"], row["contact_id"])
     is_other = (Message.id != row["id"]) & recipient.condition
     unknown = Message.select(SQL("1")).where(Message.status == "outcome_unknown", is_other)
+    # In the words of the index of living contacts by this address.
     same_address = Contact.select(Contact.id).where(
-        getattr(Contact, ADDRESS_FIELDS[row["channel"]]) == row["to_address"]
+        getattr(Contact, ADDRESS_FIELDS[row["channel"]]) == row["to_address"], Contact.deleted_at.is_null()
     )
     sent = Message.select(SQL("1")).where(
         Message.contact_id.in_(same_address), Message.sent_at.between(sent_from, sent_until), is_other
@@ -125,12 +128,12 @@ def has_other_sends(row: StoredMessageRow, sent_from: datetime, sent_until: date
     return is_in_flight(recipient, sent_until) or exists(unknown) or exists(sent)
 
 
-def find_only_unknown(
+def list_unknown(
     recipient: Recipient, text: str, sent_from: datetime, sent_until: datetime, workspace_id: str | None
-) -> StoredMessageRow | None:
-    """Find and lock the message of unknown outcome with this recipient and text, sent between these times.
+) -> list[StoredMessageRow]:
+    """Return and lock messages of unknown outcome with this recipient and text, sent between these times.
 
-    None where several fit: nobody knows which one was sent. None for `workspace_id` searches all workspaces.
+    At most `MAX_CANDIDATES`. None for `workspace_id` searches all workspaces.
     """
     query = Message.select().where(
         recipient.condition,
@@ -142,8 +145,22 @@ def find_only_unknown(
     )
     if workspace_id is not None:
         query = query.where(Message.workspace_id == workspace_id)
-    rows = fetch(StoredMessageRow, query.order_by(Message.id).limit(2).for_update())
-    return rows[0] if len(rows) == 1 else None
+    return fetch(StoredMessageRow, query.order_by(Message.id).limit(MAX_CANDIDATES).for_update())
+
+
+def note_ambiguous_report(message_ids: Sequence[str]) -> None:
+    """Note once on each message of unknown outcome that a report fits it and others, so that it changed nothing."""
+    mark = peewee.Value(dump_storable_json([{"reported": True}]), converter=str).cast("jsonb")
+    entry = fn.jsonb_build_array(
+        fn.jsonb_build_object(
+            "at", now(), "asked", Message.to_address, "found", None, "requested", False, "reported", True
+        )
+    )
+    execute(
+        Message.update(look_up_log=peewee.Expression(Message.look_up_log, "||", entry), updated_at=now()).where(
+            is_any(Message.id, message_ids), ~peewee.Expression(Message.look_up_log, "@>", mark)
+        )
+    )
 
 
 @dataclass(frozen=True)

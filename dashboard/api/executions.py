@@ -90,7 +90,7 @@ _MESSAGES = schemas.array_of(
         lookups=schemas.array_of(
             schemas.record(
                 at=schemas.TIME, asked=schemas.TEXT, found={"type": ["boolean", "null"]}, requested=schemas.BOOL,
-                error=schemas.nullable(schemas.TEXT),
+                reported=schemas.BOOL, error=schemas.nullable(schemas.TEXT),
             )
         ),
         generationMs=schemas.nullable(schemas.COUNT), way=schemas.nullable(schemas.TEXT),
@@ -221,7 +221,10 @@ def _serialize(execution: ExecutionItem) -> dict[str, Any]:
 def _serialize_message(row: MessageItem) -> dict[str, Any]:
     hidden = ("error_class", "error_message", "next_look_up_at")
     fields = {name: value for name, value in row.items() if name not in hidden}
-    lookups = [{"error": None, **entry, "at": datetime.fromisoformat(entry["at"])} for entry in row["lookups"]]
+    lookups = [
+        {"reported": False, "error": None, **entry, "at": datetime.fromisoformat(entry["at"])}
+        for entry in row["lookups"]
+    ]
     return {
         **to_api_fields(fields),
         "lookups": lookups,

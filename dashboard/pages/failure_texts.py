@@ -150,7 +150,7 @@ def find_answer(item: UnknownItem, number: int) -> bool | None:
     answers: list[bool | None] = [
         entry["found"]
         for entry in item["look_up_log"]
-        if sending_at is not None and not entry.get("requested")
+        if sending_at is not None and not entry.get("requested") and not entry.get("reported")
         if count_passed(sending_at, datetime.fromisoformat(entry["at"])) == number + 1
     ]
     return answers[-1] if answers else None

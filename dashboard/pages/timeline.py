@@ -65,18 +65,22 @@ def _build_click_events(message: MessageItem) -> list[TimelineEvent]:
 def _build_look_up_events(message: MessageItem) -> list[TimelineEvent]:
     """The look-ups of a message of unknown outcome at its provider."""
     provider = labels.PROVIDERS.get(message["provider"], message["provider"])
-    answers = {True: "found", False: "no record", None: "no answer"}
     return [
-        TimelineEvent(
-            datetime.fromisoformat(entry["at"]),
-            "checking",
-            "",
-            f"Asked {provider} for the message to {entry['asked']}"
-            f"{', by an operator' if entry.get('requested') else ''}: {answers[entry['found']]}"
-            f"{' (' + entry['error'] + ')' if entry.get('error') else ''}",
-        )
+        TimelineEvent(datetime.fromisoformat(entry["at"]), "checking", "", _describe_look_up(provider, entry))
         for entry in message["lookups"]
     ]
+
+
+def _describe_look_up(provider: str, entry: Mapping[str, Any]) -> str:
+    if entry.get("reported"):
+        return (
+            f"{provider} reported on a message to {entry['asked']} with this text. It may be another one of unknown "
+            "outcome, so nothing changed"
+        )
+    answers = {True: "found", False: "no record", None: "no answer"}
+    by_operator = ", by an operator" if entry.get("requested") else ""
+    error = f" ({entry['error']})" if entry.get("error") else ""
+    return f"Asked {provider} for the message to {entry['asked']}{by_operator}: {answers[entry['found']]}{error}"
 
 
 def _build_stage_event(index: int, execution: ExecutionDetail) -> TimelineEvent:

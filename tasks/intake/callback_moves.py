@@ -31,9 +31,23 @@ def find_by_text(
     recipient: Recipient, text: str | None, at: datetime, workspace_id: str | None
 ) -> StoredMessageRow | None:
     """Find and lock the only message of unknown outcome that an event of this recipient, text and time can mean."""
+    rows = _list_candidates(recipient, text, at, workspace_id)
+    return rows[0] if len(rows) == 1 else None
+
+
+def note_ambiguity(recipient: Recipient | None, text: str | None, at: datetime, workspace_id: str | None) -> None:
+    """Note an event that fits several messages of unknown outcome on each of them; it moves none."""
+    rows = _list_candidates(recipient, text, at, workspace_id) if recipient else []
+    if rows:
+        message.note_ambiguous_report([row["id"] for row in rows])
+
+
+def _list_candidates(
+    recipient: Recipient, text: str | None, at: datetime, workspace_id: str | None
+) -> list[StoredMessageRow]:
     if not text:
-        return None
-    return message.find_only_unknown(recipient, text, at - SENT_BEFORE, at + SENT_AFTER, workspace_id)
+        return []
+    return message.list_unknown(recipient, text, at - SENT_BEFORE, at + SENT_AFTER, workspace_id)
 
 
 def update_message_status(message_row: StoredMessageRow, callback: Callback) -> None:

@@ -16,7 +16,7 @@ from models.tables.contacts import SuppressionReason
 from providers.base import Callback
 from providers.registry import ReadEvent
 from rules.channels import CHANNELS
-from tasks.intake.callback_moves import find_by_text, update_message_status, wake_for_reply
+from tasks.intake.callback_moves import find_by_text, note_ambiguity, update_message_status, wake_for_reply
 from tasks.intake.event_readers import OTHER_WORKSPACE, Outcome, ReceivedEvent
 from tasks.runtime.notifications import notify_after_commit
 
@@ -53,9 +53,11 @@ class DeliveryEventReader:
 
     def apply(self, event: ReceivedEvent) -> Outcome:
         """Apply an event about our message, or a message of a contact."""
+        if event.message is None and event.callback.kind in _FROM_CONTACT:
+            return _receive_from_contact(event)
         if event.message is None:
-            is_from_contact = event.callback.kind in _FROM_CONTACT
-            return _receive_from_contact(event) if is_from_contact else Outcome("unknown message")
+            note_ambiguity(self.recipient_of(event.callback), event.callback.sent_text, event.at, event.workspace_id)
+            return Outcome("unknown message")
         if event.workspace_id not in (None, event.message["workspace_id"]):
             return Outcome(OTHER_WORKSPACE)
         update_message_status(event.message, event.callback)

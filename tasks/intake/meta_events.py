@@ -19,7 +19,7 @@ from models.message import Recipient
 from providers.base import Callback
 from providers.meta_callbacks import get_meta_timestamp
 from providers.registry import ReadEvent
-from tasks.intake.callback_moves import STATUS, find_by_text, update_message_status, wake_for_reply
+from tasks.intake.callback_moves import STATUS, find_by_text, note_ambiguity, update_message_status, wake_for_reply
 from tasks.intake.event_readers import NOT_IN_SANDBOX, OTHER_WORKSPACE, Outcome, ReceivedEvent
 from tasks.intake.meta_contact_events import apply_contact_event
 from tasks.intake.meta_contacts import find_answered_message
@@ -120,6 +120,8 @@ def _move_messages(event: ReceivedEvent, workspace_id: str) -> None:
     callback, sandbox_only = event.callback, event.from_sandbox
     if event.message is not None:
         update_message_status(event.message, callback)
+    elif callback.kind == "echo":
+        note_ambiguity(_find_recipient(callback, workspace_id), callback.text, event.at, workspace_id)
     for mid in _as_list(callback.detail.get("mids")):
         other = message.find(callback.provider, mid, None)
         if other is not None and other["workspace_id"] == workspace_id and (other["sandbox"] or not sandbox_only):

@@ -380,17 +380,26 @@ def test_the_look_ups_of_a_message_are_in_the_timeline_and_the_api(
     log = [
         {"at": "2026-11-20T09:00:00+00:00", "asked": "ada@example.com", "found": False, "requested": False},
         {"at": "2026-11-20T09:01:00+00:00", "asked": "ada@example.com", "found": None, "requested": True},
+        {
+            "at": "2026-11-20T09:02:00+00:00",
+            "asked": "ada@example.com",
+            "found": None,
+            "requested": False,
+            "reported": True,
+        },
     ]
     at = clock.now() + timedelta(minutes=4)
     execution_id = example_executions.create_unknown(alice, automation, look_up_log=json.dumps(log), look_up_at=at)
 
     execution = alice.get(f"/api/executions/{execution_id}").json["execution"]
     (message,) = execution["messages"]
-    assert message["lookups"] == [{**entry, "at": entry["at"].replace("+00:00", "Z"), "error": None} for entry in log]
+    expected = [{"reported": False, "error": None, **entry, "at": entry["at"].replace("+00:00", "Z")} for entry in log]
+    assert message["lookups"] == expected
     assert execution["nextLookupAt"] == message["nextLookupAt"] is not None
     text = read_text(bob.get(f"/executions/{execution_id}").text)
     assert "Asked Mailgun for the message to ada@example.com: no record" in text
     assert "ada@example.com, by an operator: no answer" in text
+    assert "Mailgun reported on a message to ada@example.com with this text" in text
 
     response = post(bob, f"/executions/{execution_id}/messages/{message['id']}/look-up")
     assert "Look-up requested" in read_text(bob.get(response.headers["Location"]).text)

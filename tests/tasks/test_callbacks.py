@@ -297,9 +297,13 @@ def test_a_report_by_number_and_text_resolves_the_only_message_that_fits(
 ) -> None:
     message, *_ = fail_sms(alice, sandbox, times)
 
-    deliver_callback("telnyx", telnyx_status({**message, "provider_message_id": "late"}, "delivered", text=text))
+    for number in range(2):
+        late = {**message, "provider_message_id": f"late-{number}"}
+        deliver_callback("telnyx", telnyx_status(late, "delivered", text=text))
 
     assert read_status(message) == status
+    notes = [entry for entry in messages(message["execution_id"])[0]["look_up_log"] if entry.get("reported")]
+    assert len(notes) == (1 if times > 1 else 0)
 
 
 # Suppressions
