@@ -2,8 +2,8 @@
 
 Rules are checked in this order; the first failing rule wins:
 
-    automation_off → reentry → suppressed, no_address, window_closed, no_comment, comment_deleted, comment_too_old →
-    tags → where → frequency_cap → active_hours
+    automation_off → reentry → no_contact, suppressed, no_address, window_closed, no_comment, comment_deleted,
+    comment_too_old → tags → where → frequency_cap → active_hours
 
 Evaluated once per round. All measurements come in as `Facts`. Nothing is reserved here: the count of the frequency cap
 is a first check, and the database decides between executions that race for the last reservation. The daily limits are
@@ -30,6 +30,7 @@ class Facts:
 
     now: datetime
     automation_enabled: bool
+    has_contact: bool = True
     #: Of the first message ahead; None if no message is sent or the channel is not known yet.
     channel: str | None = None
     #: The contact's address on that channel.
@@ -114,6 +115,11 @@ def check_reachability(channel: str, address: str | None, suppressed: bool) -> S
     return None
 
 
+def build_no_contact_skip(channel: str) -> Skip:
+    """Build the skip for a message to nobody."""
+    return build_skip("no_contact", channel, None, "The trigger names no contact to message")
+
+
 def build_daily_limit_skip(limit: int, sent: int) -> Skip:
     """Build the skip for an automation that has reached its daily limit."""
     return build_skip("daily_limit", limit, sent, f"Daily limit: {sent} of {limit} sent today")
@@ -149,6 +155,8 @@ def _check_reentry(rules: Rules, facts: Facts) -> Skip | None:
 def _check_reachability(_rules: Rules, facts: Facts) -> Skip | None:
     if not facts.channel:
         return None
+    if not facts.has_contact:
+        return build_no_contact_skip(facts.channel)
     return check_reachability(facts.channel, facts.address, facts.suppressed) or facts.delivery_skip
 
 

@@ -63,6 +63,7 @@ def _build_facts(engine: Engine, claimed: ClaimedExecution) -> eligibility.Facts
         now=claimed.now(),
         automation_enabled=claimed.test
         or (claimed.row["automation_enabled"] and not claimed.row["automation_deleted"]),
+        has_contact=claimed.contact is not None,
         # Where the paths ahead differ in their kind of message, each send checks for itself.
         channel=channel if kind else None,
         address=kind

@@ -173,7 +173,7 @@ select c.*, beckon_now() as claimed_at,
     a.name as automation_name, a.type as automation_type, a.enabled as automation_enabled,
     a.automatic_retries, a.deleted_at is not null as automation_deleted, a.paused_at is not null as automation_paused,
     w.timezone as workspace_timezone, w.demo,
-    case when ct.deleted_at is null then jsonb_build_object({contact}) end as contact,
+    case when ct.id is not null and ct.deleted_at is null then jsonb_build_object({contact}) end as contact,
     (select jsonb_agg(to_jsonb(s)) from steps s where s.execution_id = c.id) as steps,
     (select jsonb_agg(to_jsonb(m)) from messages m where m.execution_id = c.id) as messages,
     (select array_agg(su.channel) from suppressions su

@@ -14,7 +14,7 @@ from providers.registry import SENDERS
 from rules.actions import ACTIONS
 from rules.channels import CONVERSATION_CHANNELS
 from rules.definition import Step
-from rules.eligibility import Skip, check_reachability
+from rules.eligibility import Skip, build_no_contact_skip, check_reachability
 from rules.errors import RateLimited, UnknownOutcome, WindowClosed
 from rules.templating import render
 from tasks.runtime import message_rows, moves, step_rows
@@ -131,7 +131,7 @@ def _find_forbidding_rule(claimed: ClaimedExecution, step: Step, sender: Sender 
         return None
     channel, kind = get_channel(step), str(step.message_kind)
     if claimed.contact is None:
-        return Skip("no_contact", {"words": "The trigger names no contact to message."})
+        return build_no_contact_skip(channel)
     # `direct_messages.find_refusal` below checks that the comment exists.
     address = kind if kind in TO_COMMENT else find_address(claimed, step)
     refusal = check_reachability(channel, address, channel in claimed.suppressed)

@@ -66,6 +66,7 @@ CLOSED = build_skip("window_closed", "24 hours", None, "The window closed")
 FAULTS: list[tuple[dict[str, Any], str, object, object, str]] = [
     ({"automation_enabled": False}, "automation_off", True, False, "The automation is turned off"),
     ({"entries": 1}, "reentry", "once", 1, "The contact has been in this automation before"),
+    ({"has_contact": False}, "no_contact", "email", None, "The trigger names no contact to message"),
     ({"suppressed": True}, "suppressed", "email", "email", "The contact is suppressed on e-mail"),
     ({"address": None}, "no_address", "email", None, "The contact has no address for e-mail"),
     ({"delivery_skip": CLOSED}, "window_closed", "24 hours", None, "The window closed"),

@@ -84,3 +84,10 @@ def test_active_hours_use_the_contacts_zone_else_the_workspaces(engine: Engine, 
 
     assert (result["skipped_rule"], result["skipped_detail"]["measured"]["timezone"]) == ("active_hours", "Etc/GMT-6")
     assert result["skipped_detail"]["words"].startswith("Outside the active hours ")
+
+
+def test_a_trigger_without_a_contact_is_skipped_by_that_rule(engine: Engine) -> None:
+    alice = Alice()
+    alice.automation([{"id": "mail", "action": "send_email", "with": {"subject": "x", "body": "y"}}])
+    result = wait_until_finished(alice.trigger(contact=None))
+    assert (result["status"], result["skipped_rule"]) == ("skipped", "no_contact")
