@@ -233,6 +233,13 @@ def test_a_telnyx_event_is_stored_once_and_an_old_one_is_rejected(client: FlaskC
     assert len(fetch_events()) == 1
 
 
+def test_the_message_key_in_a_telnyx_url_is_stored_with_its_event(client: FlaskClient) -> None:
+    forged = {**build_received_message("t-2"), "beckon_key": "forged"}
+    for body, path in ((build_received_message(), "?key=exec%3Asms%3A0"), (forged, "")):
+        assert post_to_telnyx(client, body, path).status_code == 200
+    assert {row["event_id"]: row["body"]["beckon_key"] for row in fetch_events()} == {"t-1": "exec:sms:0", "t-2": None}
+
+
 def test_a_workspaces_own_webhook_stores_its_id(alice: Producer) -> None:
     assert post_to_telnyx(alice.client, build_received_message(), f"/{alice.workspace_id}").status_code == 200
     assert (
