@@ -27,14 +27,14 @@ from rules.json_text import load_json
 #: The wait after a rate limit without a known end. Meta counts in windows of an hour.
 THROTTLE_WAIT_SECONDS = 60.0
 
-_TOKEN = ErrorRule(ConfigurationError, "Connect the account again for a new access token.")
+_TOKEN = ErrorRule(ConfigurationError, "Check the access token: connect the account again for a new one.")
 _UNINSTALLED = ErrorRule(
     ConfigurationError, "Check the app's permissions: the account has revoked them; connect it again."
 )
 _PASSWORD = ErrorRule(
-    ConfigurationError, "The access token ended when the password was changed. Connect the account again."
+    ConfigurationError, "Check the access token: the password was changed; connect the account again."
 )
-_EXPIRED = ErrorRule(ConfigurationError, "The access token has expired. Connect the account again.")
+_EXPIRED = ErrorRule(ConfigurationError, "Check the access token: it has expired; connect the account again.")
 _PERMISSION = ErrorRule(ConfigurationError, "Check the app's permissions and the status of the page or account.")
 _ACCESS = ErrorRule(ConfigurationError, "Check Instagram's settings: the owner has turned off access to messages.")
 _WINDOW = ErrorRule(WindowClosed, "The contact must send a message first: each message opens the window for 24 hours.")

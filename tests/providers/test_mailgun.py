@@ -63,8 +63,8 @@ def test_a_rejected_key_is_plain_text_and_names_key_and_region() -> None:
     error = mailgun.classify_error(ACCOUNT, responses.Response(401, {}, b"Forbidden"), effect=True)
 
     assert isinstance(error, ConfigurationError)
-    assert "MAILGUN_API_KEY" in error.message
-    assert "MAILGUN_BASE_URL" in error.message
+    assert "the API key of Mailgun" in error.message
+    assert "region" in error.message
 
 
 def test_an_unknown_domain_is_retried_after_a_minute() -> None:
