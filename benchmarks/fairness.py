@@ -154,6 +154,7 @@ def main(seconds: int = 60, flood: int = 20_000) -> int:
             bench.forget()
             for name, case in CASES.items():
                 times[name] = case(bench, seconds, flood)
+                show(f"{name}: p99 {percentile(times[name], 0.99):.0f} ms")
                 bench.forget()
     show()
     show_table(
