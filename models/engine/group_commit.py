@@ -304,7 +304,8 @@ class GroupCommit:
             [step for record in records for step in record.steps],
             [message for record in records for message in record.messages],
         )
-        arguments = (*(dump_storable_json(items) for items in lists), [record.execution_id for record in records])
+        ids = [record.execution_id for record in records]
+        arguments = (*(dump_storable_json(items) for items in lists), ids, min(ids), max(ids))
         if count_runs:
             sql = _SET_LOCK_TIMEOUT + self._select_sql(RECORD_AND_COUNT)
             parameters = Statement.build_parameters((*arguments, self.tracker.override))
@@ -359,7 +360,8 @@ class GroupCommit:
     def _write_claims(self, claims: list[_ClaimRequest], _is_retry: bool) -> list[list[dict[str, Any]]]:
         execution_ids = list({execution_id for claim in claims for execution_id in claim.ids})
         single_ids = [claim.ids[0] for claim in claims if len(claim.ids) == 1]
-        rows = self._run_claim(CLAIM, (execution_ids, self.owner, self.lease_seconds, single_ids))
+        bounds = min(execution_ids, default=FIRST_ID), max(execution_ids, default=FIRST_ID)
+        rows = self._run_claim(CLAIM, (execution_ids, self.owner, self.lease_seconds, single_ids, *bounds))
         rows_by_id = {row["id"]: row for row in rows}
         # An execution requested twice in one batch is returned once.
         return [
