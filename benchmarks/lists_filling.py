@@ -102,6 +102,12 @@ select id, workspace_id, contact_id, 'facebook', id::text, 'message', 'What does
 from executions where status = 'succeeded' and right(id::text, 1) in ('0', '1', '2', '3')
     and (created_at > now() - interval '2 days' or %(with_history)s);
 """
+#: The month in which the filling begins; the migrations create those from now on.
+_CREATE_MONTH = """
+select create_partition(t, t || to_char(month at time zone 'UTC', '_YYYY_MM'), month, month + interval '1 month')
+from unnest(array['executions', 'steps']) t, date_trunc('month', now() - interval '30 days', 'UTC') month
+where to_regclass(t || to_char(month at time zone 'UTC', '_YYYY_MM')) is null
+"""
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,7 @@ def fill(url: str, executions: int, contacts: int | None = None, *, with_history
     database.open_pool(url, "beckon_service", 2)
     workspace_id = workspace.create("lists", "Lists")
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute(_CREATE_MONTH)
         indexes = _drop_indexes(cursor)
         cursor.execute(
             "set local synchronous_commit = off; set local maintenance_work_mem = '256MB'; set local work_mem = '256MB'"

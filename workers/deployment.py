@@ -207,6 +207,8 @@ def _check_retention(_: Settings) -> Check:
         return Check("retention", "problem", "runs are older than 90 days", "check that the scheduler runs")
     if not state.days_ahead:
         return Check("retention", "problem", "there is no partition for tomorrow", "check that the scheduler runs")
+    if not state.months_ahead:
+        return Check("retention", "problem", "there is no partition for next month", "check that the scheduler runs")
     age_seconds = state.cleaned_seconds_ago
     if age_seconds is None or age_seconds > MAX_RETENTION_AGE_SECONDS:
         detail = "never run" if age_seconds is None else f"last run {age_seconds / 3600:.1f} h ago"

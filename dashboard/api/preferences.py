@@ -13,7 +13,8 @@ from dashboard.bodies import Body, ShortText, WholeNumber
 from dashboard.resource import Resource
 from dashboard.responses import success
 from models import workspace_preferences
-from models.checks.retention import KEEP_DAYS, MIN_KEEP_DAYS, PERIODS
+from models.checks.execution_retention import KEEP_DAYS, MIN_KEEP_DAYS
+from models.checks.retention import PERIODS
 from models.workspace_preferences import Preferences
 from providers.registry import SENDERS
 from rules.contacts import normalise_email

@@ -47,7 +47,7 @@ from dashboard.pages.analytics_rows import (
     rank,
 )
 from models import workspace_preferences
-from models.checks.retention import KEEP_DAYS
+from models.checks.execution_retention import KEEP_DAYS
 from models.reports import automations
 from models.reports.analytics_executions import BreakdownRow
 from models.reports.analytics_filters import DIMENSIONS, Dimension

@@ -20,7 +20,7 @@ from dashboard.bodies import check
 from dashboard.pages import forms, layout
 from models import model_settings as stored
 from models import workspace_preferences
-from models.checks.retention import KEEP_DAYS, MIN_KEEP_DAYS
+from models.checks.execution_retention import KEEP_DAYS, MIN_KEEP_DAYS
 from models.errors import Conflict
 from models.switches import NAMES
 from rules.problems import Problem

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from peewee import fn
 
-from models.checks.retention import KEEP_DAYS
+from models.checks.execution_retention import KEEP_DAYS
 from models.database import transaction
 from models.expressions import now
 from models.queries import call, execute, fetch_value

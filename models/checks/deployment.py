@@ -39,6 +39,11 @@ _DAYS_AHEAD = """
     where i.inhparent = 'automation_runs'::regclass and c.relname <> 'automation_runs_default'
         and c.relname > 'automation_runs_' || to_char(beckon_now(), 'YYYY_MM_DD')
 """
+_MONTHS_AHEAD = """
+    select count(*) from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'executions'::regclass and c.relname <> 'executions_default'
+        and c.relname > 'executions_' || to_char(beckon_now() at time zone 'UTC', 'YYYY_MM')
+"""
 _VALID_INDEXES = """
     select c.relname from pg_class c join pg_index i on i.indexrelid = c.oid where c.relname = any(%s) and i.indisvalid
 """
@@ -156,11 +161,12 @@ def fetch_volume() -> VolumeRow:
 
 @dataclass(frozen=True)
 class RetentionState:
-    """Whether a run is older than 90 days and the rest of its day, for how many days ahead there are partitions, and
-    the seconds since retention last succeeded, or None."""
+    """Whether a run is older than 90 days and the rest of its day, for how many days ahead there are partitions of runs
+    and for how many months of executions, and the seconds since retention last succeeded, or None."""
 
     too_old: bool
     days_ahead: int
+    months_ahead: int
     cleaned_seconds_ago: float | None
 
 
@@ -171,7 +177,8 @@ def fetch_retention_state() -> RetentionState:
         PeriodicJob.name == "retention"
     )
     with transaction():
-        return RetentionState(exists(too_old), int(fetch_value(_DAYS_AHEAD)), fetch_value(cleaned))
+        days, months = int(fetch_value(_DAYS_AHEAD)), int(fetch_value(_MONTHS_AHEAD))
+        return RetentionState(exists(too_old), days, months, fetch_value(cleaned))
 
 
 def find_missing_indexes() -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from models.checks.analytics_counts import ANALYTICS_ADD_UP
 from models.checks.execution_counters import EXPECTED_COUNTERS
-from models.checks.retention import KEEP_DAYS, KEEP_TEST_DAYS
+from models.checks.execution_retention import KEEP_DAYS, KEEP_TEST_DAYS
 from models.engine.limits import ALL_CONTACTS
 from rules.channels import CONTACT_CHANNELS
 from rules.stages import MOVES, STAGES_BY_STATUS
@@ -267,16 +267,18 @@ _EXECUTIONS_HAVE_TRIGGERS = """
         or t.test <> e.test or t.contact_id is distinct from e.contact_id
 """
 
+#: The first id of the oldest month that retention keeps: of a dropped month, messages and moves are removed later.
+_OLDEST_MONTH = "lowest_id_at(date_trunc('month', beckon_now() - make_interval(days => %(keep_days)s), 'UTC'))"
 _ROWS_HAVE_EXECUTIONS = """
     select s.execution_id as id, s.workspace_id from steps s
         where not exists (select 1 from executions e where e.id = s.execution_id)
     union
     select m.execution_id, m.workspace_id from messages m
-        where not exists (select 1 from executions e where e.id = m.execution_id)
+        where m.execution_id >= {oldest} and not exists (select 1 from executions e where e.id = m.execution_id)
     union
     select h.execution_id, h.workspace_id from stage_history h
-        where not exists (select 1 from executions e where e.id = h.execution_id)
-"""
+        where h.execution_id >= {oldest} and not exists (select 1 from executions e where e.id = h.execution_id)
+""".format_map({"oldest": _OLDEST_MONTH})
 
 _TESTS_STAY_IN_SANDBOX = """
     select distinct e.id, e.workspace_id from executions e join messages m on m.execution_id = e.id

@@ -1,11 +1,7 @@
 """Removes rows past their retention period, in small batches, and never rows in flight.
 
-Finished executions are added to their automation's archived columns before deletion, so that a counter always equals
-archived counts plus rows. The stage history is dropped by month, runs and tracked executions by day: dropping a
-partition costs nothing.
-
-Two statements are written by hand: `_REMOVE_EXECUTIONS` counts executions and deletes them with their rows in one
-statement, and `_REMOVE_TRIGGERS` reads the executions from a trigger's stored response.
+Executions are removed with their rows by `execution_retention`. Runs and tracked executions are dropped by day:
+dropping a partition costs nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +13,8 @@ from typing import Any, TypedDict
 from peewee import fn
 
 from models import sample_contact, webhook_token
+from models.checks import execution_retention
+from models.checks.execution_retention import KEEP_DAYS, KEEP_TEST_DAYS
 from models.database import transaction
 from models.expressions import now
 from models.queries import call, execute, fetch, fetch_value
@@ -39,17 +37,12 @@ from models.tables import (
     Workspace,
 )
 
-#: Retention of real executions, unless their workspace keeps them for less; that of tests is shorter.
-KEEP_DAYS = 90
-#: The least that a workspace may keep them.
-MIN_KEEP_DAYS = 7
-KEEP_TEST_DAYS = 7
 #: Raw callbacks are kept to answer questions about deliveries.
 KEEP_CALLBACK_DAYS = 30
 #: A comment accepts a private reply for seven days; later ones are rejected by the comment's age.
 KEEP_PRIVATE_REPLY_DAYS = 14
-#: Executions removed by one transaction, few enough to hold no lock for long.
-BATCH_SIZE = 1_000
+#: Partitions of the stage history that are created ahead.
+HISTORY_MONTHS_AHEAD = 3
 #: Ids of tracked executions removed by one transaction: narrow rows that nothing else locks.
 TRACKED_ID_BATCH_SIZE = 20_000
 #: Batches in one run; the next run continues.
@@ -77,49 +70,6 @@ PERIODS = (
     RetentionPeriod("Idempotency keys", 1),
 )
 
-_REMOVE_EXECUTIONS = """
-    with old as materialized (
-        select e.id, e.automation_id, e.status, e.test from executions e
-        join workspaces w on w.id = e.workspace_id
-        where e.finished_at < beckon_now() - make_interval(
-                days => case when e.test then %(test)s else coalesce(w.keep_days, %(real)s) end)
-            and e.finished_at < beckon_now() - make_interval(days => %(test)s)
-        order by e.finished_at limit %(batch)s for update of e skip locked
-    ), archived as (
-        update automations a set
-            archived_executions = a.archived_executions + o.executions,
-            archived_succeeded = a.archived_succeeded + o.succeeded,
-            archived_failed = a.archived_failed + o.failed,
-            archived_skipped = a.archived_skipped + o.skipped,
-            archived_cancelled = a.archived_cancelled + o.cancelled
-        from (
-            select automation_id, count(*) as executions,
-                count(*) filter (where status = 'succeeded') as succeeded,
-                count(*) filter (where status = 'failed') as failed,
-                count(*) filter (where status = 'skipped') as skipped,
-                count(*) filter (where status = 'cancelled') as cancelled
-            from old where not test group by automation_id
-        ) o where a.id = o.automation_id
-    ), stepped as (
-        delete from steps s using old where s.execution_id = old.id
-    ), written as (
-        delete from messages m using old where m.execution_id = old.id
-    ), passed as (
-        delete from stage_history h using old where h.execution_id = old.id
-    ), gone as (
-        delete from executions e using old where e.id = old.id returning e.id
-    )
-    select count(*) as removed from gone
-"""
-_REMOVE_TRIGGERS = """
-    delete from triggers where id in (
-        select t.id from triggers t join workspaces w on w.id = t.workspace_id
-        where t.created_at < beckon_now() - make_interval(days => coalesce(w.keep_days, %s)) and not exists (
-            select 1 from jsonb_array_elements(t.answer->'executions') started
-            join executions e on e.id = (started->>'executionId')::uuid)
-        limit %s)
-"""
-
 
 class _DroppedRow(TypedDict):
     days: int
@@ -133,19 +83,12 @@ class _DroppedTrackingRow(TypedDict):
 
 def run_once() -> dict[str, int]:
     """Remove expired rows; return the counts by kind."""
-    counts = {"executions": 0}
     with transaction():
-        counts["partitions_made"] = int(fetch_value(call(fn.ensure_history_partitions(3))))
-        counts["partitions_dropped"] = int(fetch_value(call(fn.drop_history_partitions(_ago(days=KEEP_DAYS)))))
-    counts |= _rotate_run_partitions() | _rotate_tracking_partitions()
-    for _ in range(MAX_BATCHES):
-        with transaction():
-            removed = _remove_executions()
-        counts["executions"] += removed
-        if removed < BATCH_SIZE:
-            break
+        created = int(fetch_value(call(fn.ensure_history_partitions(HISTORY_MONTHS_AHEAD))))
+    counts = {"partitions_made": created + execution_retention.create_partitions()}
+    counts |= _rotate_run_partitions() | _rotate_tracking_partitions() | execution_retention.remove_expired()
     with transaction():
-        return counts | _remove_expired_rows() | {"triggers": _remove_triggers()}
+        return counts | _remove_expired_rows()
 
 
 def _rotate_run_partitions() -> dict[str, int]:
@@ -247,12 +190,3 @@ def _build_oldest_day() -> Any:
 def _has_ended(execution_id: Any) -> Any:
     unfinished = Execution.select(Execution.id).where(Execution.id == execution_id, Execution.finished_at.is_null())
     return ~fn.exists(unfinished)
-
-
-def _remove_triggers() -> int:
-    """Remove triggers whose executions are gone; a trigger's `answer` names its executions, so no index is needed."""
-    return execute(_REMOVE_TRIGGERS, (KEEP_DAYS, BATCH_SIZE))
-
-
-def _remove_executions() -> int:
-    return int(fetch_value(_REMOVE_EXECUTIONS, {"test": KEEP_TEST_DAYS, "real": KEEP_DAYS, "batch": BATCH_SIZE}))

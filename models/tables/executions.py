@@ -121,6 +121,7 @@ class Execution(Table):
 
     class Meta:
         table_name = "executions"
+        table_settings = "partition by range (id)"
         constraints = (
             Check("status <> 'failed' or error_class is not null", "failed_says_why"),
             Check(
@@ -214,6 +215,7 @@ class Step(Table):
 
     class Meta:
         table_name = "steps"
+        table_settings = "partition by range (execution_id)"
         primary_key = peewee.CompositeKey("execution_id", "step_id", "round")
         indexes = (index("steps_failed on steps (workspace_id, started_at)", where="failures <> '[]'"),)
 

@@ -13,9 +13,10 @@ from models import migrations
 
 UPS = sorted(migrations.FOLDER.glob("*.up.sql"))
 
-#: Partitions of stage history and runs are created as time passes, so two databases need not have the same ones.
+#: Partitions are created as time passes, so two databases need not have the same ones.
 _APPLICATION_RELATIONS = (
-    r"c.relnamespace = 'public'::regnamespace and c.relname !~ '^(stage_history|automation_runs)_\d{4}_\d{2}'"
+    "c.relnamespace = 'public'::regnamespace "
+    r"and c.relname !~ '^(stage_history|automation_runs|executions|steps)_\d{4}_\d{2}'"
 )
 #: Each query returns one line of text per object of its kind.
 CATALOG = {

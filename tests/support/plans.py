@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -118,12 +119,16 @@ def _split(message: str, params: Any) -> Iterator[tuple[str, Any]]:
         remaining = remaining[count:]
 
 
+#: The end of a partition's name, after that of its table.
+_PARTITION = re.compile(r"_(\d{4}(_\d{2})+|default)$")
+
+
 def _list_scans(node: dict[str, Any], sql: str) -> Iterator[Scan]:
     if "Relation Name" in node and "Scan" in node["Node Type"]:
         read = node["Actual Rows"] + sum(
             node.get(name, 0) for name in ("Rows Removed by Filter", "Rows Removed by Index Recheck")
         )
-        yield Scan(node["Relation Name"], round(read * node["Actual Loops"]), sql, node["Node Type"],
-                   node.get("Index Name", ""))  # fmt: skip
+        table = _PARTITION.sub("", node["Relation Name"])
+        yield Scan(table, round(read * node["Actual Loops"]), sql, node["Node Type"], node.get("Index Name", ""))
     for child in node.get("Plans", ()):
         yield from _list_scans(child, sql)

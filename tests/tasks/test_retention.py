@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 
@@ -20,34 +21,41 @@ from rules.samples import build_contacts
 from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks.runtime.engine import Engine
-from tests.support.concurrency import assert_consistent
+from tests.support.aging import age_executions, create_month, older
+from tests.support.concurrency import assert_consistent, count_lock_waiters
 from tests.support.factories import HELLO, Alice, counters, wait_for_status, wait_until_finished
 from tests.support.rows import fetch_row, fetch_rows
 from tests.support.tracking import build_entry, store
+from tests.support.waiting import eventually
 from tests.support.webhooks import consume_token
 
 WAIT_THEN_SEND = [{"id": "rest", "action": "wait", "with": {"for": "1h"}}, *HELLO]
 
 
-def age(days: int) -> None:
-    """Move everything `days` days into the past."""
-    execute("update executions set created_at = created_at - make_interval(days => %s), "
-            "finished_at = finished_at - make_interval(days => %s)", (days, days))  # fmt: skip
-    execute("update triggers set created_at = created_at - make_interval(days => %s)", (days,))
+#: The tables with rows of executions, and the columns that name them.
+CHILDREN = {"executions": "id", "steps": "execution_id", "messages": "execution_id", "stage_history": "execution_id"}
+
+
+def count_rows_of(table: str, execution_ids: tuple[str, ...]) -> int:
+    return int(fetch_value(f"select count(*) from {table} where {CHILDREN[table]} in %s", (execution_ids,)))
 
 
 def count_rows(table: str) -> int:
     return int(fetch_value(f"select count(*) from {table}"))
 
 
-def test_after_ninety_days_an_execution_is_removed_with_all_its_rows(engine: Engine, sandbox: RunningSandbox) -> None:
+def test_after_ninety_days_executions_are_dropped_by_month_with_all_their_rows(
+    engine: Engine, sandbox: RunningSandbox
+) -> None:
     alice = Alice()
     automation_id = alice.automation(HELLO)
+    create_month(days_ago=122)
     for _ in range(5):
         wait_until_finished(alice.trigger())
-    age(91)
+    age_executions(122)
 
-    assert retention.run_once()["executions"] == 5
+    removed = retention.run_once()
+    assert (removed["months_dropped"], removed["executions"]) == (1, 5)
 
     assert {table: count_rows(table) for table in ("executions", "steps", "messages", "stage_history", "triggers")} == {
         "executions": 0, "steps": 0, "messages": 0, "stage_history": 0, "triggers": 0,
@@ -67,7 +75,7 @@ def test_a_counter_is_the_sum_of_archived_and_present_in_every_status(engine: En
                      trigger="fails")  # fmt: skip
     for type_ in ("contact.created", "skipped", "fails"):
         wait_until_finished(alice.trigger(type_))
-    age(91)
+    age_executions(91)
     for type_ in ("contact.created", "skipped", "fails"):
         wait_until_finished(alice.trigger(type_))
 
@@ -81,11 +89,71 @@ def test_an_execution_in_flight_is_kept_at_any_age(engine: Engine) -> None:
     alice = Alice()
     alice.automation(WAIT_THEN_SEND)
     waiting = wait_for_status(alice.trigger())
-    age(400)
+    age_executions(400)
 
     assert retention.run_once()["executions"] == 0
     assert (count_rows("executions"), count_rows("triggers"), count_rows("stage_history") > 0) == (1, 1, True)
-    assert wait_for_status(waiting["id"])["waiting_for"] == "time"
+    assert wait_for_status(older(waiting["id"], 400))["waiting_for"] == "time"
+
+
+def test_what_is_alive_of_a_dropped_month_moves_on_with_its_rows(engine: Engine, sandbox: RunningSandbox) -> None:
+    alice = Alice()
+    alice.automation(WAIT_THEN_SEND, trigger="waits")
+    alice.automation(HELLO)
+    part = create_month(days_ago=122)
+    waiting = wait_for_status(alice.trigger("waits"))["id"]
+    late, old = (wait_until_finished(alice.trigger())["id"] for _ in range(2))
+    age_executions(122)
+    late, old, waiting = (older(id, 122) for id in (late, old, waiting))
+    execute("update executions set finished_at = beckon_now() where id = %s", (late,))
+    rows_before = {table: count_rows_of(table, (late, waiting)) for table in CHILDREN}
+
+    removed = retention.run_once()
+
+    assert (removed["months_dropped"], removed["executions"]) == (1, 1)
+    assert fetch_value("select to_regclass(%s)", (part,)) is None
+    assert {row["id"] for row in fetch_rows("select id from executions_default")} == {late, waiting}
+    assert {table: count_rows_of(table, (late, waiting)) for table in CHILDREN} == rows_before
+    assert {table: count_rows_of(table, (old,)) for table in CHILDREN} == dict.fromkeys(CHILDREN, 0)
+    assert_consistent()
+    execute("update executions set finished_at = beckon_now() - interval '91 days' where id = %s", (late,))
+    assert retention.run_once()["executions"] == 1
+    assert_consistent()
+
+
+def test_while_executions_are_read_no_month_is_dropped(engine: Engine, settings: Settings) -> None:
+    create_month(days_ago=122)
+    with closing(psycopg2.connect(settings.database_url)) as reader, reader.cursor() as cursor:
+        cursor.execute("select count(*) from executions")
+        assert retention.run_once()["months_dropped"] == 0
+    assert retention.run_once()["months_dropped"] == 1
+
+
+def test_a_month_whose_execution_is_reopened_meanwhile_stays(
+    engine: Engine, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice = Alice()
+    alice.automation(HELLO)
+    create_month(days_ago=122)
+    wait_until_finished(alice.trigger())
+    age_executions(122)
+    with closing(psycopg2.connect(settings.database_url)) as operator, ThreadPoolExecutor(1) as pool:
+        with operator, operator.cursor() as cursor:
+            cursor.execute("set local role beckon_service; lock table executions in row share mode")
+            dropping = pool.submit(retention.run_once)
+            eventually(count_lock_waiters)
+            cursor.execute("update executions set status = 'waiting', finished_at = null, due_at = 'infinity'")
+        assert dropping.result()["months_dropped"] == 0
+    assert retention.run_once()["months_dropped"] == 1
+    assert count_rows("executions_default") == 1
+    assert fetch_value("select archived_executions from automations") == 0
+
+
+def test_partitions_of_executions_are_created_a_month_ahead(engine: Engine) -> None:
+    execute("select drop_partition(t, t || to_char(beckon_now() + interval '1 month', '_YYYY_MM')) "
+            "from unnest(array['executions', 'steps']) t")  # fmt: skip
+    assert retention.run_once()["partitions_made"] == 2
+    assert retention.run_once()["partitions_made"] == 0
 
 
 def test_sample_contacts_and_test_runs_are_removed_a_week_after_their_last_use(engine: Engine) -> None:
@@ -103,7 +171,7 @@ def test_sample_contacts_and_test_runs_are_removed_a_week_after_their_last_use(e
     removed = retention.run_once()
     assert (removed["samples"], removed["test_runs"]) == (1, 1)
     assert fetch_rows("select id from contacts") == [{"id": used}]
-    age(8)
+    age_executions(8)
     removed = retention.run_once()
     assert (removed["executions"], removed["samples"]) == (1, 1)
     assert unused != used
@@ -115,11 +183,11 @@ def test_tests_are_removed_after_a_week_and_are_not_counted(engine: Engine, sand
     alice.automation(HELLO)
     wait_until_finished(alice.trigger(test=True))
     real = wait_until_finished(alice.trigger())
-    age(8)
+    age_executions(8)
 
     assert retention.run_once()["executions"] == 1
 
-    assert fetch_row("select id from executions") == {"id": real["id"]}
+    assert fetch_row("select id from executions") == {"id": older(real["id"], 8)}
     assert fetch_value("select archived_executions from automations") == 0
     assert_consistent()
 
@@ -128,7 +196,7 @@ def test_younger_rows_are_kept(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(HELLO)
     wait_until_finished(alice.trigger())
-    age(89)
+    age_executions(89)
     assert retention.run_once()["executions"] == 0
     assert count_rows("messages") == 1
 
@@ -156,6 +224,8 @@ def test_rows_are_removed_in_more_than_one_batch(engine: Engine, sandbox: Runnin
         """,
         (alice.workspace_id, automation_id, version_id),
     )
+    earlier = "overlay(new_id()::text placing left(lowest_id_at(created_at)::text, 13) from 1)::uuid"
+    execute(f"update executions set id = {earlier}")
     execute("update automations set executions = 2500, succeeded = 2500")
 
     assert retention.run_once()["executions"] == 2500
@@ -353,7 +423,7 @@ def test_a_workspace_that_keeps_less_loses_its_older_history_alone(engine: Engin
             (owner.workspace_id, contact_id, owner.name),
         )
     workspace_preferences.change(alice.workspace_id, "retention", {"keep_days": 30}, SYSTEM)
-    age(31)
+    age_executions(31)
     assert retention.run_once()["executions"] == 1
     for table in ("executions", "triggers", "received_messages"):
         assert fetch_value(f"select array_agg(workspace_id::text) from {table}") == [charlie.workspace_id], table

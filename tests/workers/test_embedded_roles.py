@@ -279,7 +279,7 @@ def test_security_definer_functions_belong_to_the_service_except_three(config):
         "select proname, pg_get_userbyid(proowner) from pg_proc where prosecdef "
         "and pronamespace = 'public'::regnamespace and proowner <> 'beckon_service'::regrole order by 1",
     )
-    names = ("analyze_contacts", "create_partition", "drop_partition")
+    names = ("analyze_contacts", "analyze_executions", "create_partition", "drop_partition")
     assert owners == [(name, "beckon") for name in names]
 
 

@@ -174,6 +174,16 @@ def test_a_missing_partition_is_reported_before_its_day(automation_with_run, set
     assert deployment.run_check("retention", settings).status == "ok"
 
 
+def test_a_missing_month_of_executions_is_reported_before_it_begins(automation_with_run, settings, owner):
+    owner.execute("select inhrelid::regclass::text from pg_inherits where inhparent = 'executions'::regclass")
+    this_month = clock.now().strftime("executions_%Y_%m")
+    for name in [name for (name,) in owner.fetchall() if name > this_month and not name.endswith("default")]:
+        owner.execute(f"drop table {name}")
+    assert "there is no partition for next month" in deployment.run_check("retention", settings).detail
+    owner.execute("select ensure_execution_partitions(1)")
+    assert deployment.run_check("retention", settings).status == "ok"
+
+
 def test_slow_statistics_are_a_problem(automation_with_run, settings, monkeypatch):
     monkeypatch.setattr(deployment, "SLOW_MS", 0.0)
     assert deployment.run_check("query times", settings).status == "problem"

@@ -1,0 +1,2 @@
+alter table executions drop constraint executions_bound;
+alter table steps drop constraint steps_bound;
