@@ -25,7 +25,7 @@ from rules.errors import (
 )
 from rules.json_text import load_json
 
-#: The signing secret: `whsec_` and base64 of at least 24 bytes.
+#: The signing secrets, with spaces between them: each `whsec_` and base64 of at least 24 bytes.
 SECRET = "WEBHOOK_SIGNING_SECRET"
 
 _RETRY_LATER = ErrorRule(ProviderUnavailable, "It will be retried automatically.")
@@ -96,10 +96,13 @@ def _build_headers(account: Account, outgoing: OutgoingMessage) -> dict[str, str
     )
 
 
-def build_signature_headers(secret: str, key: str, at: datetime, body: str) -> dict[str, str]:
-    """Build the three headers of Standard Webhooks. Raises `ConfigurationError` for an invalid secret."""
+def build_signature_headers(secrets: str, key: str, at: datetime, body: str) -> dict[str, str]:
+    """Build the three headers of Standard Webhooks, with a signature for each secret.
+
+    Raises `ConfigurationError` for an invalid secret.
+    """
     try:
-        signature = Webhook(secret).sign(key, at, body)
+        signature = " ".join(Webhook(secret).sign(key, at, body) for secret in secrets.split())
     except (EmptyWebhookSecretError, binascii.Error, ValueError):
         raise ConfigurationError(f"{SECRET} is invalid: it must be whsec_ and base64. Create a new one.") from None
     return {"webhook-id": key, "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}

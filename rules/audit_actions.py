@@ -72,6 +72,7 @@ PHRASES: dict[str, str] = {
     "user.reset_issued": "issued a password reset link",
     "user.sign_in_failed": "recorded failed sign-ins",
     "user.signed_in": "signed in",
+    "webhook_secret.rotated": "replaced the signing secret of outgoing webhooks",
     "workspace.created": "created the workspace",
 }
 

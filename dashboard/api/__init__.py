@@ -34,6 +34,7 @@ from dashboard.api.test_runs import test_runs
 from dashboard.api.tracked_executions import tracked_executions
 from dashboard.api.tracking import tracking
 from dashboard.api.triggers import triggers
+from dashboard.api.webhook_secrets import webhook_secrets
 from dashboard.resource import Operation, Resource
 from rules.json_text import dump_json
 
@@ -43,7 +44,7 @@ RESOURCES: tuple[Resource, ...] = (
     triggers, tracking, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
     switches, model_settings, health, search, description, channels, audit_log, preferences, site_keys, test_runs,
     tracked_executions, playbooks, analytics_export,
-    playbook_previews,
+    playbook_previews, webhook_secrets,
 )  # fmt: skip
 
 

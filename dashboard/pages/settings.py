@@ -16,6 +16,7 @@ from dashboard.api.preferences import (
     list_periods,
     save_sender,
 )
+from dashboard.api.webhook_secrets import read_secrets, rotate_secret
 from dashboard.bodies import check
 from dashboard.pages import forms, layout
 from models import model_settings as stored
@@ -69,8 +70,22 @@ def show() -> Any:
         own=own,
         periods=list_periods(own.keep_days),
         keep_range=(MIN_KEEP_DAYS, KEEP_DAYS),
+        signing=read_secrets(call) if "admin" in call.permissions else None,
         may_own="admin" in call.permissions,
     )
+
+
+@settings_pages.get("/settings/signing-secret/rotate")
+def ask_to_rotate_signing_secret() -> Any:
+    """Ask for confirmation before a new signing secret is created."""
+    return layout.render("rotate_secret.html", layout.require_page_permission("admin"))
+
+
+@settings_pages.post("/settings/signing-secret/rotate")
+def rotate_signing_secret() -> Any:
+    """Create a new secret for outgoing webhooks."""
+    rotate_secret(layout.require_page_permission("admin"))
+    return layout.redirect("/settings#signing", "New signing secret created. The previous one is valid for 24 hours.")
 
 
 @settings_pages.post("/settings/sender")

@@ -6,9 +6,7 @@ the sandbox for providers without a key. In any other workspace a missing key is
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
@@ -20,21 +18,16 @@ from providers.registry import PROVIDERS, build_sandbox_account
 from rules.channels import CONVERSATION_CHANNELS
 from rules.errors import ConfigurationError
 from settings import Settings
+from tasks.steps.webhook_secrets import load_secrets
 
 #: Where an operator adds a missing setting.
 _REMEDY = "add it in Settings, Channels, or to the environment and restart"
 
 
-def derive_webhook_secret(settings: Settings, workspace_id: str) -> str:
-    """Derive the secret that signs a workspace's outgoing webhooks, in the format of Standard Webhooks."""
-    derived = hmac.digest(settings.secret_key.encode(), f"outgoing webhooks of {workspace_id}".encode(), "sha256")
-    return f"whsec_{base64.b64encode(derived).decode()}"
-
-
-def read_secrets(settings: Settings, provider: str, workspace_id: str = "") -> dict[str, str]:
-    """Return the provider's configured secrets by variable name."""
+def read_secrets(settings: Settings, provider: str) -> dict[str, str]:
+    """Return the provider's configured secrets by variable name; those of webhooks are derived, not configured."""
     if provider == "webhook":
-        return {webhook.SECRET: derive_webhook_secret(settings, workspace_id)}
+        return {}
     entry = PROVIDERS[provider]
     names = (*entry.required_settings, *entry.optional_settings)
     values = {name: str(getattr(settings, name.lower()) or "") for name in names}
@@ -44,6 +37,8 @@ def read_secrets(settings: Settings, provider: str, workspace_id: str = "") -> d
 def find_missing_secrets(settings: Settings, provider: str, own: Collection[str] = ()) -> list[str]:
     """Return the required variables that are not set; `own` are those that the workspace itself has."""
     if provider == "openai" and not needs_key(settings.openai_base_url):
+        return []
+    if provider == "webhook":
         return []
     present = {*read_secrets(settings, provider), *own}
     return [name for name in PROVIDERS[provider].required_settings if name not in present]
@@ -73,9 +68,15 @@ def resolve_account(
     return Account(
         provider=provider,
         base_url=str(getattr(settings, base_url_setting)) if base_url_setting else "",
-        secrets={**read_secrets(settings, provider, workspace_id), **own},
+        secrets={**_load_secrets(settings, provider, workspace_id), **own},
         allowed_networks=tuple(str(network) for network in settings.webhook_allowed_networks),
     )
+
+
+def _load_secrets(settings: Settings, provider: str, workspace_id: str) -> dict[str, str]:
+    if provider == "webhook":
+        return {webhook.SECRET: " ".join(load_secrets(settings, workspace_id).valid)}
+    return read_secrets(settings, provider)
 
 
 def list_own_tokens(provider: str, workspace_id: str) -> list[str]:

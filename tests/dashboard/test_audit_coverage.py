@@ -141,7 +141,7 @@ def test_the_lists_name_routes_that_exist() -> None:
 #: The files of `workers/commands` that change nothing of a workspace's settings or data in a person's name.
 WITHOUT_ACTOR = {
     "dashboard": "serves", "scheduler": "serves", "worker": "serves", "sandbox": "serves", "up": "starts",
-    "down": "stops", "prepare": "the first start: Beckon itself", "migrate": "the schema",
+    "down": "stops", "restart": "restarts", "prepare": "the first start: Beckon itself", "migrate": "the schema",
     "demo": "a producer's requests", "trigger": "a producer's request", "doctor": "reads", "execution": "reads",
     "status": "reads", "verify": "reads", "runs": "counts anew what is stored",
 }  # fmt: skip
