@@ -35,6 +35,8 @@ from rules.errors import (
     ProviderUnavailable,
     RateLimited,
 )
+from rules.html_text import to_text
+from rules.senders import quote_sender
 
 #: Maximum pages of 300 events that `find_receipt` reads.
 MAX_PAGES = 20
@@ -143,14 +145,16 @@ def _build_fields(account: Account, outgoing: OutgoingMessage) -> list[tuple[str
         raise InvalidRequest(f'an email must be text or html, not "{outgoing.format}"')
     sender = outgoing.sender or account.secrets.get("MAILGUN_FROM")
     fields = [
-        ("from", sender or f"hello@{account.require_secret('MAILGUN_DOMAIN')}"),
+        ("from", quote_sender(sender or f"hello@{account.require_secret('MAILGUN_DOMAIN')}")),
         ("to", outgoing.to),
         ("subject", outgoing.subject or ""),
         (outgoing.format, outgoing.body),
         (f"v:{KEY_VARIABLE}", outgoing.key),
     ]
+    if outgoing.format == "html":
+        fields.append(("text", to_text(outgoing.body)))
     if outgoing.reply_to:
-        fields.append(("h:Reply-To", outgoing.reply_to))
+        fields.append(("h:Reply-To", quote_sender(outgoing.reply_to)))
     fields += [(f"h:{name}", value) for name, value in outgoing.headers.items()]
     for name, value in fields:
         if name not in ("text", "html") and re.search(r"[\r\n]", name + value):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-#: Characters that a name needs quotes for; a quote or a backslash within it is refused.
-_SPECIAL = re.compile(r"[()<>@,;:\[\].]")
+#: Characters that a name needs quotes for (RFC 5322, 3.2.3).
+_SPECIAL = re.compile(r"[()<>@,;:\[\].\"\\]")
+_NAME_AND_ADDRESS = re.compile(r"([^<>]*)<([^<>]+)>")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def find_name_fault(name: str) -> str | None:
@@ -19,6 +21,20 @@ def format_sender(name: str | None, address: str | None) -> str | None:
     """Write the sender as a header has it; None without an address."""
     if not address:
         return None
-    if not name:
-        return address
-    return f'"{name}" <{address}>' if _SPECIAL.search(name) else f"{name} <{address}>"
+    return f"{_quote(name)} <{address}>" if name else address
+
+
+def quote_sender(text: str) -> str:
+    """Return an address with its name quoted where a header needs it: a bare comma would begin a second address."""
+    match = _NAME_AND_ADDRESS.fullmatch(text.strip())
+    name = match[1].strip() if match else ""
+    if match is None or not name or _QUOTED.fullmatch(name):
+        return text
+    return f"{_quote(name)} <{match[2].strip()}>"
+
+
+def _quote(name: str) -> str:
+    if not _SPECIAL.search(name):
+        return name
+    escaped = re.sub(r'["\\]', r"\\\g<0>", name)
+    return f'"{escaped}"'
