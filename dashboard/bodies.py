@@ -24,6 +24,7 @@ __all__ = [
     "check",
     "compute_max_values",
     "parse_here",
+    "parse_json_bytes",
     "read",
     "read_bytes",
     "read_json",
@@ -63,16 +64,20 @@ def read_json_bytes(limit: int) -> bytes:
 
 def read_json(limit: int) -> Any:
     """The body's JSON value. Raises `ProblemError` 413, 415, 400, or 422 for characters, depth and numbers."""
-    raw = read_json_bytes(limit)
+    return parse_json_bytes(read_json_bytes(limit), limit)
+
+
+def parse_json_bytes(raw: bytes, limit: int) -> Any:
+    """The JSON value of a body of a path with this limit. Raises `ProblemError` 413, 400 and 422."""
     if len(raw) > LARGE_BYTES:
         return parse_apart("json", raw, max_values=compute_max_values(limit))
     return parse_here(parse_body, raw, compute_max_values(limit))
 
 
-def parse_here(parse: Callable[..., Parsed], raw: bytes, *options: Any) -> Parsed:
+def parse_here(parse: Callable[..., Parsed], body: object, *options: Any) -> Parsed:
     """What `parse` makes of a small body. Raises `ProblemError` instead of `BodyError`."""
     try:
-        return parse(raw, *options)
+        return parse(body, *options)
     except BodyError as error:
         raise ProblemError(error.status, error.detail, error.problems) from None
 

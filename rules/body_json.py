@@ -34,7 +34,8 @@ def invalid_body(problems: Sequence[Problem]) -> BodyError:
 def parse_json(raw: bytes) -> Any:
     """Return the JSON value of a body. Raises `BodyError` 400 with the position of the fault."""
     try:
-        return _DECODER.decode(raw.decode("utf-8"))
+        # Some programs begin with a byte order mark, which RFC 8259, 8.1 lets a parser skip.
+        return _DECODER.decode(raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise BodyError(400, "The body is not UTF-8.") from None
     except json.JSONDecodeError as error:

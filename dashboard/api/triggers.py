@@ -17,6 +17,7 @@ from dashboard.api import schemas
 from dashboard.bodies import LARGE_BODY_LIMIT, Body, WholeNumber
 from dashboard.errors import ProblemError, invalid_request, not_found, serialize_problems
 from dashboard.gevent_support import take_turns
+from dashboard.hook_bodies import read_payload
 from dashboard.parsing import LARGE_BATCH_BYTES, parse_apart
 from dashboard.resource import Resource
 from dashboard.responses import success
@@ -189,7 +190,8 @@ def _refuse_test(request: TriggerRequest | list[Problem], path: str) -> TriggerR
     statuses=(200, 400, 404, 409, 413, 415, 422),
 )
 def accept_hook(token: str) -> Any:
-    """Start the automation of a hook URL. The body is the payload; its `contact` or `contactId` names the contact."""
+    """Start the automation of a hook URL. The body, JSON or a form, is the payload; its `contact` or `contactId` names
+    the contact."""
     hook = automation.find_recent_hook(token) if len(token) <= 100 else None
     if hook is None:
         raise not_found("There is no hook at this URL.")
@@ -197,7 +199,7 @@ def accept_hook(token: str) -> Any:
     consume_trigger_limit(f"hook:{automation_id}", 1)
     # The hook's secret address is its key.
     flask.g.credential = automation_id.encode()
-    payload = bodies.read_json(bodies.BODY_LIMIT)
+    payload = read_payload()
     if not isinstance(payload, dict):
         raise invalid_request([Problem("", "must be an object")])
     contact_fields = {name: payload[name] for name in ("contact", "contactId") if payload.get(name) is not None}

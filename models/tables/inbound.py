@@ -27,7 +27,7 @@ class InboundEvent(Table):
 
 
 class WebhookToken(Table):
-    """A signed request that was accepted: a repetition within the signature's lifetime is refused."""
+    """A signed request that was accepted: only the same body at the same door may come with its token again."""
 
     token_hash = BytesField(primary_key=True)
     door = TextField()
