@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from email.utils import parseaddr
 from typing import Any
 
+from providers.automatic_mail import is_automatic
 from providers.base import Callback, CallbackKind
 from providers.untrusted import get_path, get_text, parse_timestamp
-from rules.json_text import load_json
 from rules.opt_outs import read_message
 
 #: The user variable with our message key; every event contains it.
@@ -134,12 +134,13 @@ def _read_detail(event: Any) -> Iterator[tuple[str, object]]:
 def read_inbound(form: Mapping[str, str]) -> Callback | None:
     """Parse a contact's mail from an inbound route as `replied` or `unsubscribed`; None for anything else.
 
-    An automatic reply (out of office, a bounce) is not a reply. `provider_message_id` is the message that it answers.
+    Mail that a program wrote (out of office, a bounce, a newsletter) is not a reply. `provider_message_id` is the
+    message that it answers.
     """
     sender = parseaddr(_read_field(form, "from"))[1] or _read_field(form, "sender")
     occurred_at = parse_timestamp(_read_field(form, "timestamp"))
     event_id = _read_field(form, "Message-Id") or _read_field(form, "token")
-    if not sender or not event_id or occurred_at is None or _is_automatic(form):
+    if not sender or not event_id or occurred_at is None or is_automatic(form):
         return None
     text = _read_field(form, "stripped-text") or _read_field(form, "body-plain")
     opts_out = "opt_out" in (read_message(text), read_message(_read_field(form, "subject")))
@@ -167,14 +168,3 @@ def read_inbound(form: Mapping[str, str]) -> Callback | None:
 def _read_field(form: Mapping[str, str], name: str) -> str:
     value = form.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _is_automatic(form: Mapping[str, str]) -> bool:
-    try:
-        pairs = load_json(_read_field(form, "message-headers") or "[]")
-        headers = {str(pair[0]).lower(): str(pair[1]).lower() for pair in pairs}
-    except (ValueError, TypeError, LookupError):
-        headers = {}
-    submitted = headers.get("auto-submitted") or _read_field(form, "Auto-Submitted").lower() or "no"
-    sender = parseaddr(_read_field(form, "from"))[1].lower()
-    return submitted != "no" or "x-autoreply" in headers or sender.startswith("mailer-daemon@")

@@ -367,17 +367,71 @@ def test_a_mail_that_says_stop_unsubscribes(more: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        {"message-headers": '[["Auto-Submitted", "auto-replied"]]'},
-        {"message-headers": '[["X-Autoreply", "yes"]]'},
-        {"from": "MAILER-DAEMON@example.com"},
         {"from": "", "sender": ""},
         {"timestamp": "soon"},
     ],
 )
-def test_an_automatic_or_malformed_mail_is_not_a_reply(more: dict[str, str]) -> None:
+def test_a_malformed_mail_is_not_a_reply(more: dict[str, str]) -> None:
     assert mailgun.read_inbound({**REPLY, **more}) is None
 
 
-@pytest.mark.parametrize("headers", ["", "[", "5", '[["a"]]', '{"a": 1}', '[["Auto-Submitted", "no"]]'])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Auto-Submitted", 'auto-replied; owner-email="a@b.c"'),
+        ("auto-submitted", "(a filter) auto-generated"),
+        ("X-Auto-Response-Suppress", "DR, OOF, AutoReply"),
+        ("Precedence", "bulk"),
+        ("Precedence", "Junk"),
+        ("Precedence", "auto_reply"),
+        ("X-Autoreply", "yes"),
+        ("X-Autorespond", "Re: Hi"),
+        ("X-Failed-Recipients", "ada@example.com"),
+        ("Content-Type", 'multipart/report; report-type=delivery-status; boundary="b"'),
+        ("Content-Type", "Multipart/Report;\r\n report-type=disposition-notification"),
+        ("Return-Path", "<>"),
+        ("X-Envelope-From", "< >"),
+    ],
+)
+def test_mail_that_a_program_wrote_is_not_a_reply(name: str, value: str) -> None:
+    # RFC 3834, and the headers of programs that do not follow it.
+    assert mailgun.read_inbound({**REPLY, name: value}) is None
+    assert mailgun.read_inbound({**REPLY, "message-headers": json.dumps([["Subject", "Hi"], [name, value]])}) is None
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        {"from": "Mail Delivery System <MAILER-DAEMON@example.com>"},
+        {"from": "MAILER-DAEMON (Mail Delivery System)"},
+        {"from": "postmaster@example.com"},
+        {"sender": ""},
+        {"sender": "<>"},
+    ],
+)
+def test_a_bounce_is_not_a_reply_whatever_its_headers_say(sender: dict[str, str]) -> None:
+    assert mailgun.read_inbound({**REPLY, **sender}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Auto-Submitted", "no (by hand)"),
+        ("Auto-Submitted", "no; x=y"),
+        ("X-Auto-Response-Suppress", "None"),
+        ("X-Autoreply", "no"),
+        ("Precedence", "list"),
+        ("Precedence", "first-class"),
+        ("Content-Type", 'multipart/alternative; boundary="multipart/report"'),
+        ("Return-Path", "<ada@example.com>"),
+        ("X-Envelope-From", "<ada@example.com>"),
+        ("List-Id", "<friends.example.com>"),
+    ],
+)
+def test_mail_of_a_person_is_a_reply_whatever_their_program_adds(name: str, value: str) -> None:
+    assert mailgun.read_inbound({**REPLY, "message-headers": json.dumps([[name, value]])}) is not None
+
+
+@pytest.mark.parametrize("headers", ["", "[", "5", '[["a"]]', '{"a": 1}', "[1]", "null", '[["Precedence", null]]'])
 def test_invalid_headers_do_not_lose_a_reply(headers: str) -> None:
     assert mailgun.read_inbound({**REPLY, "message-headers": headers}) is not None
