@@ -16,7 +16,7 @@ from ephemeral import rates
 from ephemeral.heartbeats import Pool, Process
 from models import account, pause, workspace
 from models.database import acting_as
-from models.pause import PausedRow
+from models.pause import OPERATORS_REASONS, PausedRow
 from models.reports import pending, provider_calls
 from models.reports.pending import QueueCount
 from models.reports.provider_calls import Calls
@@ -219,7 +219,7 @@ def _is_failing(name: str, config: Settings, calls: Calls) -> bool:
 
 def _find_state(call: Caller, config: Settings, missing: list[str], row: PausedRow | None) -> ProviderState:
     if row is not None:
-        return "paused" if row["reason"] == "operator" else "failing"
+        return "paused" if row["reason"] in OPERATORS_REASONS else "failing"
     if not missing:
         return "ready"
     workspace_row = workspace.get(call.workspace_id)

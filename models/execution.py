@@ -201,8 +201,14 @@ def adjust_end_counters(failed: Counter[str], cancelled: Counter[str] | None = N
         _adjust_end_counter(automation_id, -failed[automation_id], cancelled[automation_id] if cancelled else 0)
 
 
+def count_failed(failed: Counter[str]) -> None:
+    """Add failed executions to their automations' counters, in the automations' order."""
+    for automation_id in sorted(failed):
+        _adjust_end_counter(automation_id, failed[automation_id], 0)
+
+
 def _adjust_end_counter(automation_id: str, failed: int, cancelled: int) -> None:
-    ended_at = now() if cancelled else None
+    ended_at = now() if cancelled or failed > 0 else None
     fetch_values(
         peewee.Select(columns=[fn.increment_automation_metrics(automation_id, 0, failed, 0, cancelled, ended_at)])
     )

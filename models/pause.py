@@ -20,6 +20,8 @@ from models.tables.workspaces import PauseKind, PauseReason
 
 #: Why something does not run: the reasons of pauses, and `timeouts` of a provider whose breaker is open.
 StopReason = PauseReason | Literal["timeouts"]
+#: The reasons of pauses that an operator alone ends.
+OPERATORS_REASONS: frozenset[StopReason] = frozenset({"operator", "restore"})
 STOP_REASONS: tuple[StopReason, ...] = (*get_args(PauseReason), "timeouts")
 
 

@@ -8,7 +8,7 @@ application. It takes an `Account` and returns values or raises from the tree in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Literal
@@ -126,6 +126,17 @@ class Receipt:
 
 
 @dataclass(frozen=True)
+class ListedSend:
+    """A message of ours that a provider lists as accepted, with our `key`."""
+
+    key: str
+    provider_message_id: str | None
+    to: str
+    subject: str | None
+    accepted_at: datetime
+
+
+@dataclass(frozen=True)
 class Callback:
     """One event about a message or a contact that a provider reported.
 
@@ -167,6 +178,8 @@ class Provider(ABC):
     when_unknown: ClassVar[WhenUnknown] = "hold"
     #: Whether it takes an address for the reports on each message.
     reports_to_url: ClassVar[bool] = False
+    #: Whether `list_sent` can list what was sent, by our keys.
+    can_list_sent: ClassVar[bool] = False
     #: Timeouts of the connection and of the response. Accept-and-queue APIs get a long one: a send that times out is an
     #: unknown outcome, and waiting is cheaper.
     connect_seconds: float = 5.0
@@ -186,6 +199,10 @@ class Provider(ABC):
     def list_receipts(self, account: Account, sent_at: datetime, to: str) -> list[Receipt]:  # noqa: ARG002
         """Return the receipts of everything that the account sent to `to` around this time."""
         return []
+
+    def list_sent(self, account: Account, since: datetime) -> Iterator[ListedSend]:  # noqa: ARG002
+        """Yield the messages with our keys that the account has accepted since then. Raises an `ExecutionError`."""
+        return iter(())
 
 
 @dataclass(frozen=True)

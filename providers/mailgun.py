@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from providers import http_client, responses, retries
-from providers.base import Account, ErrorRule, OutgoingMessage, Provider, Receipt
+from providers.base import Account, ErrorRule, ListedSend, OutgoingMessage, Provider, Receipt
 from providers.mailgun_callbacks import (
     KEY_VARIABLE,
     SIGNATURE_FIELDS,
@@ -27,7 +27,7 @@ from providers.mailgun_callbacks import (
     verify,
 )
 from providers.multipart import encode_fields
-from providers.untrusted import get_text
+from providers.untrusted import get_path, get_text, parse_timestamp
 from rules.errors import (
     ConfigurationError,
     ExecutionError,
@@ -79,6 +79,7 @@ class Mailgun(Provider):
     label = "Mailgun"
     can_reconcile = True
     when_unknown = "resend"
+    can_list_sent = True
 
     def send(self, account: Account, outgoing: OutgoingMessage) -> Receipt:
         """Send the message; the receipt's id is the Message-Id without angle brackets."""
@@ -114,6 +115,15 @@ class Mailgun(Provider):
             if url is None:
                 return None
         raise ProviderUnavailable("Mailgun has more events than are searched. Look for the message in its logs.")
+
+    def list_sent(self, account: Account, since: datetime) -> Iterator[ListedSend]:
+        """Yield the accepted messages with our keys from the events since then, all pages."""
+        query = {"begin": f"{since.timestamp():.3f}", "ascending": "yes", "limit": 300, "event": "accepted"}
+        url: str | None = f"{_build_domain_url(account)}/events?{urlencode(query)}"
+        while url is not None:
+            page = _fetch_events_page(account, url)
+            yield from filter(None, map(_parse_listed_send, page["items"]))
+            url = _build_next_page_url(account, page)
 
 
 PROVIDER = Mailgun()
@@ -209,6 +219,19 @@ def _fetch_events_page(account: Account, url: str | None) -> dict[str, Any]:
         return page
 
     return retries.read(fetch_page)
+
+
+def _parse_listed_send(event: Any) -> ListedSend | None:
+    key, accepted_at = get_text(event, "user-variables", KEY_VARIABLE), parse_timestamp(get_path(event, "timestamp"))
+    if key is None or accepted_at is None:
+        return None
+    return ListedSend(
+        key=key,
+        provider_message_id=strip_angle_brackets(get_text(event, "message", "headers", "message-id")),
+        to=get_text(event, "recipient") or "",
+        subject=get_text(event, "message", "headers", "subject"),
+        accepted_at=accepted_at,
+    )
 
 
 def _build_next_page_url(account: Account, page: Mapping[str, Any]) -> str | None:

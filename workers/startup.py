@@ -27,6 +27,7 @@ from typing import Any
 
 import settings
 from rules.json_text import load_json
+from rules.readiness import SENDS_PAUSED
 from workers import embedded, embedded_roles, generated_secrets, home, supervision
 from workers.child_process import ChildProcess
 from workers.home import StartupError
@@ -61,8 +62,9 @@ class StopRequested(Exception):
 class Start:
     """One start of one home, and its undo."""
 
-    def __init__(self, config: settings.Settings, killed_before: bool) -> None:
+    def __init__(self, config: settings.Settings, killed_before: bool, *, paused: bool = False) -> None:
         self.config = config
+        self.paused = paused
         self.killed_before = killed_before
         self._stop_requested = threading.Event()
         self._supervisord: ChildProcess | None = None
@@ -133,6 +135,7 @@ class Start:
     def _prepare(self) -> dict[str, Any]:
         """Run `beckon prepare`: migrations, the demo and access.json. Returns access.json's content."""
         command = [*embedded.build_parent_death_prefix("TERM"), sys.executable, "-m", "workers.command", "prepare"]
+        command += ["--paused"] if self.paused else []
         process = subprocess.Popen(
             command,
             cwd=settings.ROOT,
@@ -169,7 +172,8 @@ class Start:
         while (readiness := read_readiness(self.config)).status != "ok":
             self._raise_if_stopping()
             elapsed = time.monotonic() - began
-            if readiness.status == "degraded" and elapsed > DEGRADED_TIMEOUT_SECONDS:
+            is_paused = readiness.reasons == (SENDS_PAUSED,)
+            if readiness.status == "degraded" and (is_paused or elapsed > DEGRADED_TIMEOUT_SECONDS):
                 _warn_of_degraded(readiness)
                 return
             failing = [program for program in remote.list_programs() if program.state in ("BACKOFF", "FATAL")]
@@ -247,20 +251,29 @@ def _parse_readiness(body: bytes) -> Readiness:
         return Readiness("unreachable", ())
 
 
-def up(config: settings.Settings, on_ready: ReadyCallback) -> None:
-    """Run Beckon in the foreground until a signal stops it. Raises StartupError."""
+def up(config: settings.Settings, on_ready: ReadyCallback, *, paused: bool = False) -> None:
+    """Run Beckon in the foreground until a signal stops it, with every send paused or not. Raises StartupError."""
     home.make(config.home)
     with home.hold(config.home) as killed_before:
-        Start(config, killed_before).run(on_ready)
+        Start(config, killed_before, paused=paused).run(on_ready)
 
 
-def up_detached(config: settings.Settings, environ: Mapping[str, str]) -> dict[str, Any]:
+def up_detached(config: settings.Settings, environ: Mapping[str, str], *, paused: bool = False) -> dict[str, Any]:
     """Start Beckon in the background and return access.json's content once it is ready. Raises StartupError."""
     home.make(config.home)
     read_end, write_end = os.pipe()
+    options = ["--paused"] if paused else []
     with open(config.home / "logs" / "up.log", "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers.command", "up", "--report", str(write_end)],
+            [
+                sys.executable,
+                "-m",
+                "workers.command",
+                "up",
+                *options,
+                "--report",
+                str(write_end),
+            ],
             cwd=settings.ROOT,
             env={**environ, "BECKON_HOME": str(config.home)},
             stdin=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from dashboard.pages import labels
 from models.deployment import DeploymentRow
+from models.pause import OPERATORS_REASONS
 from models.reports.overview import ChangeRow
 
 #: How a change is drawn: `bad` is a failure, `plain` an operator's hold, `good` everything else.
@@ -83,7 +84,7 @@ def build_changes(
     """The changes, newest first. Pauses that Beckon started itself are not in the audit log."""
     changes = [_build_change(row, automation_names) for row in rows]
     changes += _build_deployments(deployments)
-    changes += [_build_automatic_pause(row) for row in pauses if row["reason"] != "operator"]
+    changes += [_build_automatic_pause(row) for row in pauses if row["reason"] not in OPERATORS_REASONS]
     return sorted(changes, key=lambda change: change.at, reverse=True)
 
 

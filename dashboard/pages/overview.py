@@ -20,6 +20,7 @@ from dashboard.pages.overview_chart import WINDOWS, Chart, Series, Window, build
 from models import deployment, lateness
 from models.execution_filters import ExecutionFilters
 from models.lateness import Lateness
+from models.pause import OPERATORS_REASONS
 from models.reports import automations
 from models.reports import overview as report
 from models.reports.counts import COUNTS
@@ -111,7 +112,7 @@ def _load_changes(call: Caller, bar: dict[str, Any], now: datetime) -> list[Chan
 
 def _find_outage(call: Caller, bar: dict[str, Any], since: datetime) -> tuple[datetime, str] | None:
     """The newest provider that stopped in the window and has not returned."""
-    stopped = [row for row in bar["pauses"] if row["reason"] != "operator" and row["created_at"] >= since]
+    stopped = [row for row in bar["pauses"] if row["reason"] not in OPERATORS_REASONS and row["created_at"] >= since]
     if not stopped:
         return None
     row = max(stopped, key=lambda pause: pause["created_at"])

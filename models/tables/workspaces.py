@@ -31,7 +31,7 @@ OperationKind = Literal["retry", "cancel", "discard", "sent", "resend", "look_up
 RetryVersion = Literal["original", "current"]
 OperationStatus = Literal["running", "finished"]
 PauseKind = Literal["provider", "queue"]
-PauseReason = Literal["operator", "configuration"]
+PauseReason = Literal["operator", "configuration", "restore"]
 
 
 class Workspace(Table):

@@ -19,7 +19,7 @@ from ephemeral.redis_breaker import ANSWERS, describe_answer
 from models import leadership, look_up_refusal, pause, periodic_job, workspace
 from models.database import acting_as
 from models.look_up_refusal import LookUpRefusalRow
-from models.reports import failure_groups, pending, provider_calls, tracking_intake
+from models.reports import failure_groups, open_work, pending, provider_calls, tracking_intake
 from models.reports import health as report
 from models.reports import summary as summary_report
 from providers.registry import FEATURES, PROVIDERS
@@ -119,6 +119,7 @@ def _list_essential(settings: Settings) -> dict[str, Callable[[], Any]]:
         "postgres": report.measure_server,
         "migrations": report.fetch_newest_migration,
         "leader": leadership.fetch_last_leader,
+        "pause_counts": open_work.count_pauses,
         "redis": measure_redis,
         "processes": read_processes,
         "disk": lambda: measure_disk(settings),

@@ -10,7 +10,7 @@ from cachetools import TTLCache, cached
 import clock
 from models.reports.health import ServerFacts
 from settings import Settings
-from tasks.health import leader, queues, stores
+from tasks.health import leader, queues, sends, stores
 from tasks.health.facts import Facts, read_essential
 from tasks.health.parts import Part, Problem
 from tasks.health.problem_times import fill_times
@@ -67,4 +67,5 @@ def _build_parts(facts: Facts, settings: Settings) -> list[Part]:
         stores.build_disk_part(facts, settings),
         *queues.build_queue_parts(facts, {}, [], now, deployment_owner=False),
         leader.build_leader_part(facts, deployment_owner=False),
+        sends.build_sends_part(facts),
     ]

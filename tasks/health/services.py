@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 
 from ephemeral import rates
 from models.look_up_refusal import LookUpRefusalRow
-from models.pause import PausedRow
+from models.pause import OPERATORS_REASONS, PausedRow
 from models.reports.provider_calls import Calls
 from providers.registry import PROVIDERS, SENDERS
 from rules.actions import ACTIONS
@@ -190,14 +190,17 @@ def _build_paused(service: str, provider: str, row: PausedRow, facts: ProviderFa
     label = PROVIDERS[provider].label
     resume = f"/pauses/provider/{provider}/end"
     detail = f"{waiting:,} {'message waits' if waiting == 1 else 'messages wait'}"
-    if row["reason"] == "operator":
+    if row["reason"] in OPERATORS_REASONS:
+        is_restore = row["reason"] == "restore"
+        by = "after a restore" if is_restore else f"by {row['actor_name'] or 'an operator'}"
+        title = f"{label} is paused {by if is_restore else 'by an operator'}"
         problem = Problem(
-            f"provider_paused:{provider}", service, "notice", f"{label} is paused by an operator",
+            f"provider_paused:{provider}", service, "notice", title,
             f"{_describe_operator(row)}{_describe_waiting(waiting)}.", "Resume it when it may send again.",
             row["created_at"],
             (Action(f"Resume {label}", resume, "post", primary=True), *_view_waiting(held_by, waiting)),
         )  # fmt: skip
-        return _part(service, provider, "paused", detail, figure=f"Paused by {row['actor_name'] or 'an operator'}",
+        return _part(service, provider, "paused", detail, figure=f"Paused {by}",
                      since=row["created_at"], problems=(problem,))  # fmt: skip
     if row["reason"] == "timeouts":
         problem = _describe_unanswered(service, provider, row, waiting)

@@ -5,6 +5,7 @@ Paused executions wait at their stage; `tasks.operators.actions` and the schedul
 
 from __future__ import annotations
 
+from models.pause import OPERATORS_REASONS
 from tasks.runtime import moves
 from tasks.runtime.claimed_execution import ClaimedExecution
 
@@ -29,7 +30,7 @@ def rest_if_provider_paused(claimed: ClaimedExecution, provider: str) -> bool:
     pause = next((row for row in claimed.row["pauses"] if row["kind"] == "provider" and row["name"] == provider), None)
     if pause is None or claimed.test:
         return False
-    if pause["reason"] == "operator":
+    if pause["reason"] in OPERATORS_REASONS:
         claimed.state["provider"] = provider
         moves.wait(claimed, "pause", None)
         return True

@@ -43,6 +43,9 @@ def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[
             "The process that was sending this message died before the provider answered, so its outcome is unknown. "
             "Mark it as sent, resend it or discard it."
         )
+    if message is not None and message["sent_at"] is not None:
+        _finish_sent(claimed, step, message)
+        return True
     sender = _load_sender(engine, claimed, step)
     skipped = find_rejection(message) or _find_forbidding_rule(claimed, step, sender)
     if skipped is not None:
@@ -77,6 +80,15 @@ def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[
     else:
         _call_meta(engine, claimed, step, account, _build_page_key(claimed, step, sender))
     return True
+
+
+def _finish_sent(claimed: ClaimedExecution, step: Step, message: MessageRow) -> None:
+    """Finish a step whose message has left, as its provider listed after a restore from a backup: send nothing."""
+    output = {"messageId": message["id"], "providerMessageId": message["provider_message_id"], "alreadySent": True}
+    step_rows.succeed(claimed, step, output)
+    if is_to_contact(step):
+        moves.enter(claimed, "ready_to_send")
+        moves.enter(claimed, "sent")
 
 
 def _skip(claimed: ClaimedExecution, step: Step, reason: Skip) -> bool:

@@ -8,7 +8,7 @@ import re
 from flask.testing import FlaskClient
 
 import clock
-from models import pause
+from models import pause, restore_pauses
 from models.database import acting_as
 from models.ids import new_id
 from models.queries import execute, fetch_value
@@ -46,6 +46,23 @@ def test_invalid_credentials_are_shown_on_every_page(alice: Producer, client: Fl
         assert pause.list_all(alice.workspace_id) == []
         assert fetch_value("select action from audit order by id desc limit 1") == "provider.resumed"
     assert post(bob, "/pauses/provider/instagram/end").status_code == 404
+
+
+def test_a_restore_is_one_notice_and_each_provider_is_resumed(alice: Producer, client: FlaskClient) -> None:
+    alice.create()
+    bob = sign_in_as(client, alice)
+    with acting_as(alice.workspace_id):
+        restore_pauses.start(["mailgun", "telnyx"], "Started after a restore")
+
+    page = read_text(bob.get("/executions").text)
+    assert page.count("Sends are paused after a restore") == 1
+    assert "Mailgun is paused" not in page
+    assert "Paused after a restore" in read_text(bob.get("/health").text)
+
+    assert post(bob, "/pauses/provider/mailgun/end").status_code == 303
+    with acting_as(alice.workspace_id):
+        assert [row["name"] for row in pause.list_all(alice.workspace_id)] == ["telnyx"]
+        assert fetch_value("select action from audit order by id desc limit 1") == "provider.resumed"
 
 
 def test_a_pause_counts_the_messages_that_wait_for_it(alice: Producer, client: FlaskClient) -> None:

@@ -74,6 +74,28 @@ def test_a_start_returns_when_ready_and_a_restart_continues(running):
     assert app.access() == first
 
 
+@pytest.mark.slow
+def test_a_paused_start_accepts_triggers_and_sends_nothing_until_resumed(running):
+    app = running
+    app.run("down")
+    assert app.run("up", "--detach", "--paused").returncode == 0
+    status = app.status()
+    assert (status["ready"], status["reasons"]) == (False, ["Sends are paused after a restore"])
+
+    app.run("trigger", "contact.created", "--email", "ada@example.com", "--first-name", "Ada")
+    eventually(lambda: count_waiting(app) == 1)
+    sandbox = str(app.access()["sandboxUrl"])
+    assert app.call("GET", "/_sandbox/messages?provider=mailgun", base=sandbox) == {"messages": []}
+
+    assert app.run("restore-check", "--resume").stdout == "1 executions continue.\n"
+    eventually(lambda: app.call("GET", "/_sandbox/messages?provider=mailgun", base=sandbox)["messages"], timeout=30)
+    eventually(lambda: app.status()["ready"], timeout=30)
+
+
+def count_waiting(app: RunningApp) -> int:
+    return len(app.call("GET", "/api/executions?waitingFor=pause")["executions"])
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_stops_the_foreground_and_leaves_nothing_behind(app, number):
     process = subprocess.Popen(

@@ -30,17 +30,22 @@ def _report(descriptor: int, content: dict[str, Any]) -> None:
 
 @click.command()
 @click.option("--detach", is_flag=True, help="Run in the background; return when Beckon is ready.")
+@click.option("--paused", is_flag=True, help="Pause every send first, after a restore from a backup.")
 @click.option("--report", type=int, hidden=True, help="File descriptor of the pipe that receives the outcome.")
-def command(detach: bool, report: int | None) -> None:
-    """Start Beckon. Ctrl-C or SIGTERM stops it cleanly."""
+def command(detach: bool, paused: bool, report: int | None) -> None:
+    """Start Beckon. Ctrl-C or SIGTERM stops it cleanly.
+
+    --paused: triggers are accepted and nothing is sent until an operator resumes it, provider by provider or with
+    `beckon restore-check --resume`.
+    """
     config = settings.load()
     if detach:
-        access = startup.up_detached(config, os.environ)
+        access = startup.up_detached(config, os.environ, paused=paused)
         _show(config.home, access)
         return click.echo("  stop        make down")
     if report is None:
         click.echo(f"Beckon is starting in {config.home} …")
-        startup.up(config, lambda access: _show(config.home, access))
+        startup.up(config, lambda access: _show(config.home, access), paused=paused)
         return click.echo("Beckon has stopped.")
     reported = False
 
@@ -50,7 +55,7 @@ def command(detach: bool, report: int | None) -> None:
         reported = True
 
     try:
-        startup.up(config, report_ready)
+        startup.up(config, report_ready, paused=paused)
     except StartupError as error:
         if not reported:
             _report(report, {"error": str(error)})
