@@ -136,10 +136,8 @@ with recursive turns as (
 
 #: With the lowest and the highest id, by which PostgreSQL finds the partitions: an array does not tell it.
 _IS_REQUESTED = "e.id = any($1) and e.id >= $5 and e.id <= $6"
-_IS_IN_TURN = (
-    "e.id = any(array(select id from requested)) and e.id >= (select id from requested order by id limit 1) "
-    "and e.id <= (select id from requested order by id desc limit 1)"
-)
+#: Without them: they would be known only once it runs, and make the planner read the ids anew for each execution.
+_IS_IN_TURN = "e.id = any(array(select id from requested))"
 
 _BY_ID = """
 with requested as materialized (

@@ -19,6 +19,7 @@ from models.ids import new_id
 from models.queries import execute, fetch_value
 from models.trigger import NewExecution, NewTrigger
 from tests.support import tracking
+from tests.support.aging import age_executions
 from tests.support.concurrency import claim
 
 DEFINITION = '{"trigger": {"type": "contact.created"}, "rules": {"daily_limit": 1}, "steps": []}'
@@ -295,9 +296,7 @@ def test_a_message_that_an_operator_marked_as_sent_needs_no_provider_s_id(comple
 
 
 def test_rows_removed_by_retention_are_no_violation(completed_world):
-    completed_world("update executions set finished_at = finished_at - interval '100 days', "
-         "created_at = created_at - interval '100 days' where id = %(e)s")  # fmt: skip
-    completed_world("update triggers set created_at = created_at - interval '100 days' where id = %(t)s")
+    age_executions(122)
     completed_world(
         "update idempotency_keys set created_at = created_at - interval '100 days' where workspace_id = %(w)s"
     )
