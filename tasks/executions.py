@@ -12,7 +12,7 @@ refuses its writes. `tasks.runtime.moves` draws the states.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import dramatiq
 import structlog
@@ -20,6 +20,7 @@ import structlog
 import metrics
 from ephemeral import rates
 from models.database import CONNECTION_ERRORS
+from models.engine.rows import ClaimedRow
 from providers.base import LeaseLost
 from rules.definition import ACTIONS, Rules, Step, Workflow, WorkflowTrigger
 from rules.errors import Bug, ExecutionError, Quarantined
@@ -98,10 +99,30 @@ def advance(execution_ids: str | list[str], queue: Queue, rescued: bool = False)
 
 
 def _claim(engine: Engine, execution_ids: list[str], queue: Queue, rescued: bool) -> None:
-    pool, reserved = engine.pools[queue], len(execution_ids)
+    notified = len(execution_ids)
+    claimed = _start_claimed(
+        engine, queue, notified, lambda: claim_notified(engine.group_commit, queue, execution_ids, rescued=rescued)
+    )
+    if claimed < notified and not rescued:
+        engine.shortfalls[queue].add(notified - claimed)
+
+
+def claim_due(queue: Queue, count: int) -> int:
+    """Claim up to `count` due executions of a queue as soon as threads are free, start them, and return how many."""
+    engine = get_engine()
+    reserved = engine.pools[queue].reserve_slots(count)
+    if not reserved:
+        return 0
+    return _start_claimed(engine, queue, reserved, lambda: engine.group_commit.claim_in_turns(queue, reserved))
+
+
+def _start_claimed(engine: Engine, queue: Queue, reserved: int, claim: Callable[[], Iterable[ClaimedRow]]) -> int:
+    """Claim, start what is claimed in the reserved slots, and return how many there were."""
+    pool, claims = engine.pools[queue], 0
     try:
         requested_at = time.monotonic()
-        for row in claim_notified(engine.group_commit, queue, execution_ids, rescued=rescued):
+        for row in claim():
+            claims += 1
             claimed = ClaimedExecution(row, PLACEHOLDER_WORKFLOW, queue)
             engine.leases.hold(claimed, requested_at)
             log_claim(claimed)
@@ -114,6 +135,7 @@ def _claim(engine: Engine, execution_ids: list[str], queue: Queue, rescued: bool
                 release_unstarted(engine, [claimed])
     finally:
         pool.release_slots(reserved)
+    return claims
 
 
 def run_claimed(claimed: ClaimedExecution) -> bool:

@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import structlog
 from dramatiq import Broker, Worker
@@ -119,6 +119,13 @@ class RunningWorker:
             worker.resume()
 
 
+class ClaimFunctions(NamedTuple):
+    """What the engine calls: to run a claimed execution, and to claim due ones of a queue."""
+
+    run_claimed: Callable[[ClaimedExecution], bool]
+    claim_due: Callable[[Queue, int], int]
+
+
 def start_worker(settings: Settings, queues: Sequence[str]) -> RunningWorker:
     """Connect to Redis, start the pool of each queue, and consume the notifications of these queues.
 
@@ -127,10 +134,10 @@ def start_worker(settings: Settings, queues: Sequence[str]) -> RunningWorker:
     """
     open_ephemeral(settings)
     worker_broker = broker.set_up(settings)
-    handler = bind_actors(worker_broker)
+    functions = bind_actors(worker_broker)
     listener = workflow_cache.listen()
     pools = [cast(Queue, queue) for queue in broker.EXECUTION_QUEUES if queue in queues]
-    get_engine().start_pools({queue: count_threads(settings, queue) for queue in pools}, handler)
+    get_engine().start_pools({queue: count_threads(settings, queue) for queue in pools}, *functions)
     groups: dict[str, set[str]] = {}
     for queue in queues:
         groups.setdefault(SHARED_CONSUMERS.get(queue, queue), set()).add(queue)
@@ -167,7 +174,7 @@ def read_pools(engine: Engine, running: RunningWorker) -> dict[str, Pool]:
     return pools
 
 
-def bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
+def bind_actors(worker_broker: Broker) -> ClaimFunctions:
     """Declare every actor on this broker, whichever broker was set when the actor's module was first imported.
 
     Returns the handler that the pools' threads call with a claimed execution.
@@ -190,7 +197,7 @@ def bind_actors(worker_broker: Broker) -> Callable[[ClaimedExecution], bool]:
     ):
         actor.broker = worker_broker
         worker_broker.declare_actor(actor)
-    return executions.run_claimed
+    return ClaimFunctions(executions.run_claimed, executions.claim_due)
 
 
 def stop_worker(engine: Engine, running: RunningWorker, drain_timeout_seconds: float = DRAIN_TIMEOUT_SECONDS) -> None:

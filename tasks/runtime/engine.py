@@ -9,6 +9,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 
@@ -29,6 +30,7 @@ from tasks.runtime.execution_log import log_record
 from tasks.runtime.executor import Executor
 from tasks.runtime.leases import Leases
 from tasks.runtime.provider_threads import open_pool
+from tasks.runtime.shortfalls import Shortfalls
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +50,8 @@ class Engine:
         self.completions = Completions()
         #: The executor of each queue that this process serves.
         self.pools: dict[Queue, Executor] = {}
+        #: The missing claims of each of these queues.
+        self.shortfalls: dict[Queue, Shortfalls] = {}
 
     def load_workflow(self, version_id: str) -> Workflow:
         """Return the parsed workflow of a version; raise `InvalidRequest` with the reasons if it is no longer valid."""
@@ -62,11 +66,20 @@ class Engine:
             raise Stopping
         self.leases.extend_all_if_expired(claimed)
 
-    def start_pools(self, threads: Mapping[Queue, int], work: Callable[[ClaimedExecution], bool]) -> None:
-        """Start the threads of each queue for claimed executions; `work` returns whether it is finished with one."""
+    def start_pools(
+        self,
+        threads: Mapping[Queue, int],
+        work: Callable[[ClaimedExecution], bool],
+        claim_due: Callable[[Queue, int], int],
+    ) -> None:
+        """Start the threads of each queue for claimed executions.
+
+        `work` returns whether it is finished with one; `claim_due` claims and starts up to that many due ones.
+        """
         self.pools = {queue: Executor(count, work, self._flush_if_idle, queue) for queue, count in threads.items()}
         for queue, pool in self.pools.items():
             pool.count_lent = open_pool(queue, pool.size).count_lent
+            self.shortfalls[queue] = Shortfalls(queue, partial(claim_due, queue))
         self.group_commit.expects_more = lambda: any(pool.is_fast for pool in self.pools.values())
 
     def transfer(self, claimed: ClaimedExecution, queue: Queue) -> bool:
@@ -90,6 +103,8 @@ class Engine:
 
     def close(self) -> None:
         """End the threads; submitted records are written first."""
+        for shortfalls in self.shortfalls.values():
+            shortfalls.close()
         self.leases.close()
         self.group_commit.close()
         self.completions.close()

@@ -13,7 +13,7 @@ from dramatiq import Worker
 
 from sandbox.server import RunningSandbox
 from settings import Settings
-from tasks.executions import run_claimed
+from tasks.executions import claim_due, run_claimed
 from tasks.runtime.broker import EXECUTION_QUEUES
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import count_lock_waiters, count_provider_calls
@@ -138,7 +138,7 @@ def test_a_recorded_intent_of_a_stopped_worker_is_carried_out_by_another(
     assert {message["status"] for message in messages(execution_id)} <= {"pending"}
     assert count_provider_calls(sandbox, provider) == 0
 
-    engine.start_pools(dict.fromkeys(EXECUTION_QUEUES, 4), run_claimed)
+    engine.start_pools(dict.fromkeys(EXECUTION_QUEUES, 4), run_claimed, claim_due)
     idle.resume()
     assert wait_until_finished(execution_id)["status"] == "succeeded"
     assert [step["attempts"] for step in steps(execution_id).values()] == [1] * len(workflow)
