@@ -20,9 +20,10 @@ HISTORY = (
     "archived_succeeded, last_executed_at) select gen_random_uuid(), id, 'A' || n, 'workflow', 10 * (n = 1)::integer, "
     "10 * (n = 1)::integer, 3 * (n = 1)::integer, 3 * (n = 1)::integer, now() from workspaces, generate_series(1, 3) n",
     "insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, contact_id, status, "
-    "stage, stage_since, queue, rung_at, created_at, finished_at) select gen_random_uuid(), workspace_id, id, "
+    "stage, stage_since, queue, rung_at, created_at, finished_at) "
+    "select ('01900000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, workspace_id, id, "
     "gen_random_uuid(), 1, gen_random_uuid(), gen_random_uuid(), 'succeeded', 'completed', now(), 'sending', now(), "
-    "now(), now() from automations, generate_series(1, 7) where name = 'A1'",
+    "now(), now() from automations, generate_series(1, 7) n where name = 'A1'",
 )
 
 
