@@ -59,24 +59,14 @@ def connect() -> Iterator[Settings]:
     except (NotFound, Conflict) as refused:
         raise CommandError(refused.message) from None
     except database.CONNECTION_ERRORS as error:
-        raise CommandError(_format_connection_error(settings, error)) from None
+        # Loads the client of supervisord, which no other command needs.
+        from workers import outages
+
+        raise CommandError(outages.explain_postgres(settings, error)) from None
     finally:
         database.db.close_all()
         with suppress(*ERRORS):
             rates.flush()
-
-
-def _format_connection_error(settings: Settings, error: BaseException) -> str:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    # Loads the client of supervisord, which no other command needs.
-    from workers import outages
-
-    seen = (
-        outages.explain_program(settings, "postgres", reason)
-        if settings.embedded_database
-        else outages.describe_server("DATABASE_URL", reason)
-    )
-    return f"PostgreSQL does not answer ({reason}): {seen.remedy}"
 
 
 def find_workspace_id(name: str) -> str:

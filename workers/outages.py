@@ -35,6 +35,17 @@ def explain_program(config: Settings, program: str, error: str) -> Outage:
     return describe_program(classify_error(error), error, seen, pid, config)
 
 
+def explain_postgres(config: Settings, error: BaseException) -> str:
+    """Explain in one line why PostgreSQL does not answer, and what to do."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    seen = (
+        explain_program(config, "postgres", reason)
+        if config.embedded_database
+        else describe_server("DATABASE_URL", reason)
+    )
+    return f"PostgreSQL does not answer ({reason}): {seen.remedy}"
+
+
 def _find(config: Settings, name: str) -> Program | None:
     try:
         programs = supervision.Remote(config.run).list_programs()

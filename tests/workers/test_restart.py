@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import peewee
 import pytest
 
 import settings
 from models import migrations
+from tests.support.waiting import eventually
 from workers import forking, gunicorn_restart, home, restart, supervision
 from workers.home import StartupError
 
 
 @pytest.fixture
-def config(monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
+def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> settings.Settings:
     """The settings of a copy that runs, has all migrations, and may not be asked to restart anything."""
+    monkeypatch.setattr(settings, "locate_run_directory", lambda _: tmp_path)
     monkeypatch.setattr(home, "find_running_pid", lambda _: 1)
     monkeypatch.setattr(migrations, "list_pending", lambda _: [])
     monkeypatch.setattr(supervision.Remote, "_call", lambda *_: pytest.fail("something is restarted"))
@@ -43,6 +47,45 @@ def test_nothing_is_restarted_before_the_migration_that_it_needs(
 ) -> None:
     monkeypatch.setattr(migrations, "list_pending", lambda _: ["0999_pre_new"])
     assert refuse(config) == "nothing is restarted: 0999_pre_new is not applied; run `beckon migrate --pre`"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (peewee.OperationalError("timeout expired\n"), "PostgreSQL does not answer (timeout expired): "),
+        (migrations.MigrationError("its connection goes through a pooler"), "its connection goes through a pooler"),
+    ],
+)
+def test_nothing_is_restarted_while_the_migrations_cannot_be_read(
+    config: settings.Settings, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    def fail(_: str) -> None:
+        raise error
+
+    monkeypatch.setattr(migrations, "list_pending", fail)
+    monkeypatch.setattr(supervision.Remote, "list_programs", lambda _: [])
+    assert refuse(config).startswith(f"nothing is restarted: {reason}")
+
+
+def test_a_second_restart_waits_for_the_first(config: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = supervision.Program("beckon", "scheduler", "RUNNING", 1, 0, "scheduler.log")
+    monkeypatch.setattr(supervision.Remote, "list_programs", lambda _: [scheduler])
+    monkeypatch.setattr(supervision.Remote, "restart", lambda *_: None)
+    monkeypatch.setattr(forking, "MODULES", ())
+    first, second = (restart.restart(config, ("scheduler",)) for _ in range(2))
+    assert next(first) == "scheduler"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(list, second)
+        eventually(lambda: waits_for_lock() or waiting.done())
+        assert not waiting.done()
+        assert list(first) == []
+        assert waiting.result() == ["scheduler"]
+
+
+def waits_for_lock() -> bool:
+    """Whether a thread of this process waits for the lock of a file."""
+    waiters = [line.split() for line in Path("/proc/locks").read_text().splitlines() if "-> FLOCK" in line]
+    return any(str(os.getpid()) in fields for fields in waiters)
 
 
 @pytest.fixture
