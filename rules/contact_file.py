@@ -1,21 +1,21 @@
 """Reads a CSV file of contacts: validated rows, and the others with their problems by line and field.
 
-The first line has the API's field names; any other column becomes an attribute. An empty cell leaves its field
-unchanged.
+`rules.csv_text` reads its cells, `rules.contact_columns` maps its columns. A problem of the first line is reported
+once, and then no row is read. An empty cell leaves its field unchanged.
 """
 
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rules.body_json import invalid_body
-from rules.contact_fields import ContactFields
+from rules.contact_columns import ATTRIBUTE, IGNORE, Column, count_known, list_header_problems, map_columns
 from rules.contacts import count_people, normalise
 from rules.csv_cells import format_row
+from rules.csv_text import CsvLines
 from rules.json_text import dump_json, load_json
 from rules.problems import Problem
 
@@ -23,10 +23,6 @@ from rules.problems import Problem
 MAX_ROWS = 20_000
 #: Rows of a batch, which the database takes in one transaction.
 BATCH_SIZE = 500
-
-_FIELDS = frozenset(field_info.alias or name for name, field_info in ContactFields.model_fields.items()) - {
-    "attributes"
-}
 
 
 class ContactRow(NamedTuple):
@@ -39,10 +35,10 @@ class ContactRow(NamedTuple):
 
 @dataclass
 class ContactFile:
-    """A parsed file: its columns, those of them that become attributes, its valid rows, and the invalid ones."""
+    """A parsed file: its columns, the problems of its first line, its valid rows, and the invalid ones."""
 
-    header: list[str] = field(default_factory=list)
-    attributes: list[str] = field(default_factory=list)
+    columns: list[Column] = field(default_factory=list)
+    header_problems: list[str] = field(default_factory=list)
     #: Valid rows, and how many of them have an address or an id of an earlier row, and so belong to one person.
     valid: int = 0
     repeated: int = 0
@@ -52,6 +48,16 @@ class ContactFile:
     bad: list[dict[str, Any]] = field(default_factory=list)
     #: The cells of the invalid rows, by line.
     cells: dict[int, list[str]] = field(default_factory=dict)
+
+    @property
+    def header(self) -> list[str]:
+        """The names of the columns as they are in the first line."""
+        return [column.name for column in self.columns]
+
+    @property
+    def attributes(self) -> list[str]:
+        """The attributes that the rows have."""
+        return [column.attribute for column in self.columns if column.attribute]
 
     def iter_batches(self) -> Iterator[list[ContactRow]]:
         """Iterate over the valid rows, batch by batch."""
@@ -77,60 +83,70 @@ class ContactFile:
         return sorted(self.bad, key=lambda row: row["line"])
 
 
-def parse_contact_file(text: str) -> ContactFile:
-    """Return the rows of a file. Raises `BodyError` 422 where it is not a CSV file of contacts."""
-    lines = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+def parse_contact_file(text: str, choices: Mapping[str, str]) -> ContactFile:
+    """Return the rows of a file. `choices` has what columns become, by their names; see `map_columns`.
+
+    Raises `BodyError` 422 where the text is not CSV, or too long.
+    """
     contact_file = ContactFile()
-    good: list[ContactRow] = []
+    lines = None
     try:
-        header = contact_file.header = [name.strip() for name in next(lines, [])]
-        _check_header(header)
-        contact_file.attributes = [name for name in header if name not in _FIELDS]
-        for line, cells in _iter_rows(lines):
-            _validate_row(contact_file, good, line, cells)
+        lines = CsvLines(text, count_known)
+        contact_file.columns = map_columns(lines.header, choices)
+        contact_file.header_problems = list_header_problems(contact_file.columns)
+        if not contact_file.header_problems:
+            _read_rows(contact_file, lines)
     except csv.Error as error:
-        raise invalid_body([Problem("csv", f"line {lines.line_num}: {error}")]) from None
+        raise invalid_body([Problem("csv", f"line {lines.line if lines else 1}: {error}")]) from None
+    return contact_file
+
+
+def _read_rows(contact_file: ContactFile, lines: CsvLines) -> None:
+    good: list[ContactRow] = []
+    without_name = {number for number, name in enumerate(contact_file.header) if not name}
+    unnamed: set[int] = set()
+    for cells in _bound(lines):
+        if any(cell.strip() for cell in cells):
+            _validate_row(contact_file, good, ContactRow(lines.line, {}, cells))
+            unnamed |= {number for number, cell in enumerate(cells) if number in without_name and cell.strip()}
+    contact_file.header_problems = [
+        f"column {number + 1} has values but no name in the first line" for number in sorted(unnamed)
+    ]
     contact_file.valid = len(good)
     contact_file.repeated = len(good) - count_people(row.fields for row in good)
     rows = [tuple(row) for row in good]
     contact_file.batches = [dump_json(rows[start : start + BATCH_SIZE]) for start in range(0, len(rows), BATCH_SIZE)]
-    return contact_file
 
 
-def _iter_rows(lines: Any) -> Iterator[tuple[int, list[str]]]:
+def _bound(lines: CsvLines) -> Iterator[list[str]]:
     for number, cells in enumerate(lines):
         if number >= MAX_ROWS:
             raise invalid_body([Problem("csv", f"must have at most {MAX_ROWS:,} rows")])
-        if any(cell.strip() for cell in cells):
-            yield lines.line_num, cells
+        yield cells
 
 
-def _check_header(header: list[str]) -> None:
-    if not any(name in _FIELDS for name in header):
-        raise invalid_body(
-            [Problem("csv", f"the first line must have field names such as {', '.join(sorted(_FIELDS)[:4])}")]
-        )
-    if "" in header or len(set(header)) < len(header):
-        raise invalid_body([Problem("csv", "every column needs a unique name in the first line")])
-
-
-def _validate_row(contact_file: ContactFile, good: list[ContactRow], line: int, cells: list[str]) -> None:
-    header = contact_file.header
-    if len(cells) != len(header):
-        message = f"has {len(cells)} cells where the first line has {len(header)}"
-        contact_file.reject(ContactRow(line, {}, cells), "", message)
+def _validate_row(contact_file: ContactFile, good: list[ContactRow], row: ContactRow) -> None:
+    if len(row.cells) != len(contact_file.columns):
+        message = f"has {len(row.cells)} cells where the first line has {len(contact_file.columns)}"
+        contact_file.reject(row, "", message)
         return
-    fields, problems = normalise(_read_fields(header, cells))
+    fields, problems = normalise(_read_fields(contact_file.columns, row.cells))
     for problem in problems:
-        contact_file.reject(ContactRow(line, {}, cells), problem.path, problem.message)
+        contact_file.reject(row, problem.path, problem.message)
     if not problems:
-        good.append(ContactRow(line, fields, cells))
+        good.append(row._replace(fields=fields))
 
 
-def _read_fields(header: list[str], cells: list[str]) -> dict[str, Any]:
-    values = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
-    fields: dict[str, Any] = {name: cell for name, cell in values.items() if name in _FIELDS}
-    if "tags" in fields:
-        fields["tags"] = [tag.strip() for tag in fields["tags"].replace(";", ",").split(",") if tag.strip()]
-    attributes = {name: cell for name, cell in values.items() if name not in _FIELDS}
+def _read_fields(columns: list[Column], cells: list[str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    attributes: dict[str, str] = {}
+    for column, text in zip(columns, map(str.strip, cells), strict=True):
+        if text and column.target == ATTRIBUTE:
+            attributes[column.attribute] = text
+        elif text and column.target != IGNORE:
+            fields[column.target] = _split_tags(text) if column.target == "tags" else text
     return {**fields, "attributes": attributes} if attributes else fields
+
+
+def _split_tags(text: str) -> list[str]:
+    return [tag.strip() for tag in text.replace(";", ",").split(",") if tag.strip()]

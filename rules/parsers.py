@@ -15,6 +15,7 @@ from typing import Any
 
 from rules import tracking_bodies
 from rules.body_json import BodyError, parse_body, parse_form, parse_signed_json
+from rules.contact_columns import Column
 from rules.contact_file import ContactFile, parse_contact_file
 from rules.definition_text import TextProblem, check_text
 from rules.json_text import dump_exact_json, load_exact_json
@@ -80,7 +81,8 @@ def read_execution(entry: Mapping[str, Any], default_id: str) -> TrackedExecutio
 
 def read_contact_file(fields: Mapping[str, Any]) -> ContactFile:
     """Return the file of an answer of `contacts`."""
-    return ContactFile(**{**fields, "cells": dict(fields["cells"])})
+    columns = [Column(*column) for column in fields["columns"]]
+    return ContactFile(**{**fields, "columns": columns, "cells": dict(fields["cells"])})
 
 
 def read_text_check(fields: Mapping[str, Any]) -> tuple[Any, list[TextProblem]]:
@@ -114,8 +116,8 @@ def _list_values(row: TrackedExecution | TrackedAction) -> list[Any]:
     return [getattr(row, field.name) for field in fields(row)]
 
 
-def _parse_contacts(raw: bytes) -> dict[str, Any]:
-    contact_file = parse_contact_file(raw.decode("utf-8", "surrogatepass"))
+def _parse_contacts(raw: bytes, choices: Mapping[str, str]) -> dict[str, Any]:
+    contact_file = parse_contact_file(raw.decode("utf-8", "surrogatepass"), choices)
     return {**vars(contact_file), "cells": list(contact_file.cells.items())}
 
 

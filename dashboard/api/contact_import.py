@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -14,13 +15,16 @@ from dashboard.access import Caller
 from dashboard.api import schemas
 from dashboard.api.contacts import contacts
 from dashboard.bodies import LARGE_BODY_LIMIT, Body
+from dashboard.errors import ProblemError
 from dashboard.parsing import parse_apart
 from dashboard.responses import success
 from models import audit, contact, contact_matching
 from models.contact_matching import ContactRejection
 from models.database import acting_as
+from rules.contact_columns import MAX_COLUMNS, Target
 from rules.contact_file import ContactFile
 from rules.parsers import read_contact_file
+from rules.problems import Problem, join_path
 
 # The route is added to `contacts`; import `contacts` from this module to register it.
 __all__ = [
@@ -39,9 +43,11 @@ MIN_ANALYZED = 500
 
 
 class Import(Body):
-    """A CSV file as text. Without `confirm` nothing is written and the response is a preview."""
+    """A CSV file as text. `columns` has what columns become, by their names: a field, `attribute` or `ignore`. Without
+    `confirm` nothing is written and the response is a preview."""
 
     csv: Annotated[str, Field(min_length=1)]
+    columns: dict[str, Target] = Field(default_factory=dict, max_length=MAX_COLUMNS)
     confirm: bool = False
 
 
@@ -78,7 +84,8 @@ class ImportCounts:
 )
 def import_contacts(call: Caller, body: Import) -> Any:
     """Import contacts from CSV. Without `confirm` it only returns a preview."""
-    contact_file = parse_csv(body.csv)
+    contact_file = parse_csv(body.csv, body.columns)
+    _check_columns(contact_file, body.columns)
     valid = contact_file.valid
     counts = write_contacts(call, contact_file) if body.confirm else ImportCounts(repeated=contact_file.repeated)
     return success(
@@ -93,12 +100,21 @@ def import_contacts(call: Caller, body: Import) -> Any:
     )
 
 
-def parse_csv(text: str) -> ContactFile:
-    """The validated rows of a file. Raises `ProblemError` 422 where the file is not a CSV file of contacts.
+def _check_columns(contact_file: ContactFile, choices: Mapping[str, str]) -> None:
+    unknown = [name for name in choices if name not in contact_file.header]
+    problems = [Problem(join_path("columns", name), "is not a column of the file") for name in unknown]
+    problems += [Problem("csv", message) for message in contact_file.header_problems]
+    if problems:
+        raise ProblemError(422, problems=problems)
+
+
+def parse_csv(text: str, choices: Mapping[str, str]) -> ContactFile:
+    """The validated rows of a file, or the problems of its first line. Raises `ProblemError` 422 where it is not CSV.
 
     Twenty thousand rows take seconds, so another process reads them.
     """
-    return read_contact_file(parse_apart("contacts", text.encode("utf-8", "surrogatepass")))
+    raw = text.encode("utf-8", "surrogatepass")
+    return read_contact_file(parse_apart("contacts", raw, choices=dict(choices)))
 
 
 def write_contacts(call: Caller, contact_file: ContactFile) -> ImportCounts:

@@ -53,6 +53,7 @@ class Workspace(Table):
     help_text = TextField(null=True)
     when_unknown = EnumField(WhenUnknown, null=True)
     keep_days = IntegerField(null=True)
+    import_columns = JsonField(default_sql="'{}'")
     webhook_secret_version = IntegerField(default_sql="0")
     webhook_secret_rotated_at = TimeField(null=True)
 

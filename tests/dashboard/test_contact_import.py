@@ -56,6 +56,16 @@ def test_a_file_without_contacts_is_rejected(alice: Producer) -> None:
         assert (response.status_code, response.json["errors"][0]["path"]) == (422, "csv"), csv
 
 
+def test_columns_become_what_the_request_says(alice: Producer) -> None:
+    csv = "Correo;E-Mail;Notes\r\nada@example.com;other;x\r\n"
+    result = load(alice, csv, columns={"Correo": "email", "Notes": "ignore"}).json
+    assert result["preview"] == [{"email": "ada@example.com", "attributes": {"E-Mail": "other"}}]
+    errors = load(alice, csv, columns={"Nope": "email", "Notes": "colour"}).json["errors"]
+    assert [error["path"] for error in errors] == ["columns.Notes"]
+    errors = load(alice, csv, columns={"Nope": "email"}).json["errors"]
+    assert errors == [{"path": "columns.Nope", "message": "is not a column of the file"}]
+
+
 def test_repeated_rows_count_as_one_person(alice: Producer) -> None:
     alice.post("/api/contacts", {"email": "bob@example.com"})
     file = "email,phone,firstName\nada@example.com,,Ada\nbob@example.com,,Bob\nADA@example.com,+15550123,Ada L.\n"

@@ -31,9 +31,9 @@ def upload(browser: Browser, raw: bytes) -> Any:
     return send(browser, {"csrf_token": read_token(browser.get("/contacts").text), "file": file})
 
 
-def confirm(browser: Browser, preview: str) -> Any:
+def confirm(browser: Browser, preview: str, **columns: str) -> Any:
     fields = {name: html.unescape(text) for name, text in re.findall(r'name="(\w+)" value="([^"]*)"', preview)}
-    return send(browser, fields)
+    return send(browser, {**fields, "confirm": "1", **columns})
 
 
 def list_names(alice: Producer) -> list[str]:
@@ -68,7 +68,7 @@ def test_a_row_rejected_by_the_database_is_reported_with_its_line(bob: Browser, 
     ("raw", "words"),
     [
         (b"", "Choose a CSV file"),
-        ("name\nJosé".encode("latin-1"), "not UTF-8"),
+        (b"PK\x03\x04", "The file is a workbook"),
         (b"colour,size\nred,1", "the first line must have field names"),
         (b'email\n"broken', "line 2"),
         (b"email\n" + b"a@example.com\n" * 20_001, "at most 20,000 rows"),
@@ -91,6 +91,23 @@ def test_the_largest_allowed_file_is_imported(bob: Browser, alice: Producer) -> 
     preview = upload(bob, f"externalId,note\n{rows}".encode())
     assert "Import 4,000 contacts?" in preview.text
     assert "4,000 contacts imported" in confirm(bob, preview.text).text
+
+
+def test_columns_are_mapped_on_the_page_and_remembered(bob: Browser, alice: Producer) -> None:
+    file = "Correo;Secret;Company name\r\njosé@example.com;x;Éclair".encode("cp1252")
+    preview = upload(bob, file)
+    assert preview.status_code == 422
+    assert "the first line must have field names" in preview.text
+    assert "was read as Windows-1252" in preview.text
+    mapped = confirm(bob, preview.text, **{"column:Correo": "email", "column:Secret": "ignore"})
+    assert "Import 1 contact?" in mapped.text
+    assert "E-mail company_name attribute" in read_text(mapped.text)
+    assert confirm(bob, mapped.text, **{"column:Secret": "attribute"}).text.count("The columns have changed") == 1
+    choices = {"column:Correo": "email", "column:Secret": "ignore"}
+    assert "1 contact imported" in confirm(bob, mapped.text, **choices).text
+    (contact,) = alice.get("/api/contacts").json["contacts"]
+    assert (contact["email"], contact["attributes"]) == ("josé@example.com", {"company_name": "Éclair"})
+    assert "Import 1 contact?" in upload(bob, b"Correo,Secret\neve@example.com,x").text
 
 
 def test_a_viewer_imports_nothing(alice: Producer, client: Browser) -> None:
