@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from dashboard.overlaps import list_overlap_warnings
 from providers.registry import SENDERS
 from rules.channels import CHANNELS
 from rules.definition import Step, parse
@@ -13,9 +14,11 @@ from rules.problems import Problem
 from tasks.steps.channels import get_channel
 
 
-def list_warnings(document: Any) -> list[Problem]:
-    """Return the warnings of a valid definition, each with the id of its step as the path."""
-    return list(_iter_resend_warnings(parse(document).steps))
+def list_warnings(workspace_id: str, document: Any, automation_id: str | None = None) -> list[Problem]:
+    """Return the warnings of a valid definition, for this automation or a new one: those of a step have its id in the
+    path."""
+    overlaps = list_overlap_warnings(workspace_id, document, automation_id)
+    return [*overlaps, *_iter_resend_warnings(parse(document).steps)]
 
 
 def _iter_resend_warnings(steps: tuple[Step, ...]) -> Iterator[Problem]:

@@ -126,7 +126,7 @@ def publish(
         )  # fmt: skip
         _update(
             workspace_id, automation_id, version=version, version_id=version_id, trigger_type=trigger_type,
-            draft=None, draft_saved_at=None, draft_saved_by=None,
+            exclusive=definition.get("exclusive", True), draft=None, draft_saved_at=None, draft_saved_by=None,
         )  # fmt: skip
         automation_schedule.renew(workspace_id, automation_id, definition)
         detail = audit.compare({"version": row["version"] or None}, {"version": version})

@@ -25,6 +25,8 @@ class PublishedWorkflow:
     automation_name: str
     enabled: bool
     trigger_type: str
+    #: Whether it leaves an event that a more specific automation answers; else it starts beside others.
+    exclusive: bool
     version_id: str
     version: int
     definition: Mapping[str, Any]
@@ -42,6 +44,7 @@ def _list_published(*conditions: Any) -> list[PublishedWorkflow]:
             Automation.name.alias("automation_name"),
             Automation.enabled,
             Automation.trigger_type,
+            Automation.exclusive,
             WorkflowVersion.id.alias("version_id"),
             WorkflowVersion.version,
             WorkflowVersion.definition,

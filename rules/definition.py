@@ -45,6 +45,16 @@ class WorkflowTrigger:
     with_: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def posts(self) -> tuple[str, ...]:
+        """The posts whose comments start it; empty for all."""
+        return _read_texts(self.with_.get("posts"))
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """The keywords of which a text must contain one; empty for any text."""
+        return _read_texts(self.with_.get("keywords"))
+
+    @property
     def cooldown_seconds(self) -> float:
         """Seconds after a reply in which the contact gets no second one; 0 without a cooldown."""
         return parse_duration(self.with_["cooldown"]) if self.with_.get("cooldown") else 0.0
@@ -155,6 +165,10 @@ def parse(document: Mapping[str, Any]) -> Workflow:
         rules=_parse_rules(document.get("rules") or {}),
         steps=_parse_steps(document["steps"], "facebook" if trigger["type"].startswith("facebook.") else "instagram"),
     )
+
+
+def _read_texts(value: object) -> tuple[str, ...]:
+    return tuple(str(item).strip() for item in value) if isinstance(value, list | tuple) else ()
 
 
 def _parse_rules(document: Mapping[str, Any]) -> Rules:

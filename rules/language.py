@@ -174,8 +174,11 @@ TRIGGER_FIELDS: dict[str, FieldType] = {
     "with": Object({}),
 }
 
+#: Fields of a workflow, and of no playbook, beside `trigger`.
+WORKFLOW_FIELDS: dict[str, FieldType] = {"rules": RULES, "exclusive": Boolean()}
+
 DOCUMENT = Object(
-    {"trigger": Object(TRIGGER_FIELDS), "rules": RULES, "steps": Nested("steps")},
+    {"trigger": Object(TRIGGER_FIELDS), **WORKFLOW_FIELDS, "steps": Nested("steps")},
     required=frozenset({"trigger", "steps"}),
 )
 

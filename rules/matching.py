@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import enum
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TypeVar
 
 from rules.definition import WorkflowTrigger
 
@@ -32,8 +31,6 @@ _ARABIC_PREFIXES = frozenset({_ARTICLE, "وال", "فال", "بال", "كال", 
 #: Letters that must remain behind the article of a keyword, else it may be no article.
 _MIN_ARABIC_LETTERS = 3
 
-Candidate = TypeVar("Candidate")
-
 
 class Match(enum.Enum):
     """How a trigger matches a payload."""
@@ -51,27 +48,19 @@ def match(trigger: WorkflowTrigger, payload: Mapping[str, object]) -> Match:
     """Return how this trigger matches this payload; without posts and keywords it matches all of its type."""
     if not trigger.with_:
         return Match.ANY
-    posts, keywords = _read_texts(trigger.with_.get("posts")), _read_texts(trigger.with_.get("keywords"))
-    if posts and _read_text(payload, "comment", "media_id") not in posts:
+    if trigger.posts and _read_text(payload, "comment", "media_id") not in trigger.posts:
         return Match.NO
     text = _read_text(payload, "comment", "text") or _read_text(payload, "message", "text")
-    if any(contains_keyword(text, keyword) for keyword in keywords):
+    if any(contains_keyword(text, keyword) for keyword in trigger.keywords):
         return Match.KEYWORD
     if trigger.with_.get("default") is True:
         return Match.DEFAULT
-    return Match.NO if keywords else Match.ANY
-
-
-def choose(candidates: Sequence[tuple[Candidate, Match]], *, answered: bool) -> list[Candidate]:
-    """Return the candidates to start. Defaults start only if no keyword matches and no wait was `answered`."""
-    is_taken = answered or any(result is Match.KEYWORD for _, result in candidates)
-    excluded = {Match.NO, Match.DEFAULT} if is_taken else {Match.NO}
-    return [candidate for candidate, result in candidates if result not in excluded]
+    return Match.NO if trigger.keywords else Match.ANY
 
 
 def contains_keyword(text: str, keyword: str) -> bool:
     """Whether the text contains the keyword as a whole word."""
-    haystack, needle = _normalise(text), _remove_article(_normalise(keyword))
+    haystack, needle = normalise(text), _remove_article(normalise(keyword))
     if not needle:
         return False
     at = haystack.find(needle)
@@ -83,7 +72,8 @@ def contains_keyword(text: str, keyword: str) -> bool:
 
 
 @lru_cache(maxsize=2048)
-def _normalise(text: str) -> str:
+def normalise(text: str) -> str:
+    """Return the text without what a keyword ignores; equal keywords have equal results."""
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     plain = "".join(char for char in decomposed if not _is_ignored(char)).translate(_PLAIN_LETTERS)
     return " ".join(unicodedata.normalize("NFKC", plain).split())
@@ -121,10 +111,6 @@ def _is_within_word(before: str, after: str) -> bool:
 def _is_word_character(char: str) -> bool:
     is_word = char.isalnum() or (char != "" and unicodedata.category(char).startswith("M"))
     return is_word and unicodedata.name(char, "").split(" ")[0] not in _UNSPACED
-
-
-def _read_texts(value: object) -> tuple[str, ...]:
-    return tuple(str(item).strip() for item in value) if isinstance(value, list | tuple) else ()
 
 
 def _read_text(payload: Mapping[str, object], *names: str) -> str:

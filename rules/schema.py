@@ -14,9 +14,9 @@ from rules.language import (
     BESIDE_TRIGGER,
     MAX_STEPS,
     PAGE_TRIGGER,
-    RULES,
     TRIGGERS,
     VARIANT,
+    WORKFLOW_FIELDS,
     build_step_object,
     build_trigger_object,
 )
@@ -32,14 +32,13 @@ def build_json_schema() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "trigger": {"$ref": "#/$defs/trigger"},
-            "rules": RULES.to_json_schema(),
+            **{name: shape.to_json_schema() for name, shape in (WORKFLOW_FIELDS | BESIDE_TRIGGER).items()},
             "steps": {"type": "array", "minItems": 1},
-            **{name: shape.to_json_schema() for name, shape in BESIDE_TRIGGER.items()},
         },
         "required": ["trigger", "steps"],
         "additionalProperties": False,
         "if": {"properties": {"trigger": {"properties": {"type": {"const": PAGE_TRIGGER}}, "required": ["type"]}}},
-        "then": {"properties": {"steps": {"$ref": "#/$defs/playbook_steps"}, "rules": False}},
+        "then": {"properties": {"steps": {"$ref": "#/$defs/playbook_steps"}, **dict.fromkeys(WORKFLOW_FIELDS, False)}},
         "else": {"properties": {"steps": {"$ref": "#/$defs/steps"}, **dict.fromkeys(BESIDE_TRIGGER, False)}},
         "$defs": {
             "trigger": _build_trigger_schema(),

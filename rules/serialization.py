@@ -33,7 +33,7 @@ _Dumper.add_representer(str, _represent_text)
 
 
 # The database does not preserve the order of an object's fields; for readability these come first and last.
-_FIRST = ("trigger", "rules", "id", "action", "type", "name", "weight", "if", "where", "subject", "prompt")
+_FIRST = ("trigger", "exclusive", "rules", "id", "action", "type", "name", "weight", "if", "where", "subject", "prompt")
 _LAST = ("body", "with", "retry", "on_unknown", "then", "else", "variants", "steps")
 
 

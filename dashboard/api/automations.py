@@ -79,9 +79,11 @@ class AutomationUpdate(Body):
 
 
 class ValidationRequest(Body):
-    """A definition to validate, and its type of automation; without one, the type that its trigger belongs to."""
+    """A definition to validate, and its type of automation; without one, the type that its trigger belongs to.
+    `automationId` is the automation that it is for, which warnings leave out."""
 
     type: AutomationType | None = None
+    automation_id: ShortText | None = Field(None, alias="automationId")
     definition: Annotated[Any, Field()]
 
 
@@ -112,7 +114,7 @@ def list_automations(call: Caller, query: AutomationPage) -> Any:
     "/api/workspaces/{workspace_id}/automations",
     permission="write",
     body=NewAutomation,
-    response={"automation": AUTOMATION},
+    response={"automation": AUTOMATION, "warnings": schemas.PROBLEMS},
     status=201,
 )
 def create_automation(call: Caller, body: NewAutomation) -> Any:
@@ -130,8 +132,11 @@ def create_automation(call: Caller, body: NewAutomation) -> Any:
     )
     workflow_cache.invalidate(call.workspace_id)
     metrics.operator_actions_total.labels(action="publish", result="done").inc()
+    warnings = list_warnings(call.workspace_id, body.definition, publication.automation_id)
     return success(
-        201, automation=_serialize_detail(call.workspace_id, publication.automation_id, publication.hook_token)
+        201,
+        automation=_serialize_detail(call.workspace_id, publication.automation_id, publication.hook_token),
+        warnings=serialize_problems(warnings),
     )
 
 
@@ -142,11 +147,11 @@ def create_automation(call: Caller, body: NewAutomation) -> Any:
     body=ValidationRequest,
     response={"valid": schemas.BOOL, "errors": schemas.PROBLEMS, "warnings": schemas.PROBLEMS},
 )
-def validate_automation(call: Caller, body: ValidationRequest) -> Any:  # noqa: ARG001
+def validate_automation(call: Caller, body: ValidationRequest) -> Any:
     """Validate a definition without saving it. Warnings stop no publishing."""
     type_ = body.type or infer_type(body.definition)
     problems = find_problems(body.definition, type_)
-    warnings = [] if problems else list_warnings(body.definition)
+    warnings = [] if problems else list_warnings(call.workspace_id, body.definition, body.automation_id)
     return success(valid=not problems, errors=serialize_problems(problems), warnings=serialize_problems(warnings))
 
 
@@ -185,7 +190,12 @@ def change_automation(call: Caller, automation_id: str, body: AutomationUpdate) 
             ).hook_token
             metrics.operator_actions_total.labels(action="publish", result="done").inc()
     workflow_cache.invalidate(call.workspace_id)
-    return success(automation=_serialize_detail(call.workspace_id, automation_id, token))
+    warnings = (
+        list_warnings(call.workspace_id, body.definition, automation_id) if body.definition and is_changed else []
+    )
+    return success(
+        automation=_serialize_detail(call.workspace_id, automation_id, token), warnings=serialize_problems(warnings)
+    )
 
 
 for _method in ("PUT", "PATCH"):
@@ -194,7 +204,7 @@ for _method in ("PUT", "PATCH"):
         "/api/workspaces/{workspace_id}/automations/{automation_id}",
         permission="write",
         body=AutomationUpdate,
-        response={"automation": AUTOMATION},
+        response={"automation": AUTOMATION, "warnings": schemas.PROBLEMS},
     )(change_automation)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import flask
 import structlog
@@ -24,6 +24,7 @@ from dashboard.responses import success
 from models import automation
 from models.ids import is_id
 from models.published import PublishedWorkflow
+from rules.choice import Because
 from rules.parsers import read_request
 from rules.problems import Problem
 from rules.trigger_bodies import (
@@ -49,11 +50,18 @@ triggers = Resource("triggers")
 _STARTED = schemas.component(
     "StartedExecution", "An execution that a trigger started.", executionId=schemas.ID, automationId=schemas.ID
 )
+_NOT_CHOSEN = schemas.component(
+    "NotChosenAutomation",
+    "An automation that matches a comment or message and leaves it to a more specific or older one.",
+    automationId=schemas.ID,
+    because=schemas.TEXT | {"enum": list(get_args(Because))},
+)
 _ACCEPTED = {
     "triggerId": schemas.ID,
     "contactId": schemas.nullable(schemas.ID),
     "duplicate": schemas.BOOL,
     "executions": schemas.array_of(_STARTED),
+    "notChosen": schemas.array_of(_NOT_CHOSEN),
 }
 ACCEPTED = schemas.answer(
     "AcceptedTrigger", "An accepted trigger; a repeated key has the first answer and `duplicate: true`.", **_ACCEPTED
@@ -245,6 +253,7 @@ def accept_test(call: Caller, automation_id: str, body: TestTrigger) -> Any:
         contactId=None,
         duplicate=False,
         executions=[execution for outcome in accepted for execution in outcome.executions],
+        notChosen=[],
         payload=event.payload,
     )
 
@@ -335,4 +344,5 @@ def _serialize_accepted(accepted: AcceptedTrigger) -> dict[str, Any]:
         "contactId": accepted.contact_id,
         "duplicate": accepted.duplicate,
         "executions": accepted.executions,
+        "notChosen": accepted.not_chosen,
     }

@@ -17,6 +17,7 @@ from dashboard.bodies import BODY_LIMIT, Body, ShortText, check
 from dashboard.definition_warnings import list_warnings
 from dashboard.definitions import check_text
 from dashboard.errors import not_found
+from dashboard.overlaps import list_overlap_warnings
 from dashboard.pages import labels, layout, playbook_editor
 from dashboard.pages.gallery import NEW_PLAYBOOK, TEMPLATES, Template, find_template
 from ephemeral import workflow_cache
@@ -72,7 +73,7 @@ def check_definition() -> Any:
     call = layout.require_page_permission("write")
     form = flask.request.form
     document, faults = check_text(_read_text(), form.get("type", "workflow"))
-    warnings = [] if faults else list_warnings(document)
+    warnings = [] if faults else list_warnings(call.workspace_id, document, form.get("automation"))
     return layout.render("definition_problems.html", call, faults=faults, warnings=warnings)
 
 
@@ -91,7 +92,7 @@ def create() -> Any:
         call.workspace_id, name=form["name"].strip(), type=type_, definition=definition, actor=call.actor,
         enabled=enabled, is_valid=True,
     )  # fmt: skip
-    return _render_published(call, publication, form["name"].strip())
+    return _render_published(call, publication, form["name"].strip(), definition)
 
 
 @automation_form_pages.get("/automations/<automation_id>/edit")
@@ -130,7 +131,7 @@ def change(automation_id: str) -> Any:
         return layout.redirect(
             f"/automations/{row['id']}", "The definition has not changed. No new version was published."
         )
-    return _render_published(call, publication, fields["name"].strip())
+    return _render_published(call, publication, fields["name"].strip(), definition)
 
 
 def _save_draft(call: Caller, row: AutomationDetail, fields: dict[str, str]) -> Any:
@@ -178,7 +179,7 @@ def _parse_version(version: str) -> str:
     return version if version.isascii() and version.isdigit() and len(version) < 9 else ""
 
 
-def _render_published(call: Caller, publication: Publication, name: str) -> Any:
+def _render_published(call: Caller, publication: Publication, name: str, definition: Any) -> Any:
     workflow_cache.invalidate(call.workspace_id)
     metrics.operator_actions_total.labels(action="publish", result="done").inc()
     if publication.hook_token:
@@ -186,9 +187,9 @@ def _render_published(call: Caller, publication: Publication, name: str) -> Any:
         url = f"{current_settings().url}/api/hooks/{publication.hook_token}"
         return layout.render("published_hook.html", call, name=name, publication=publication, url=url)
     note = " Active executions stay on their version." if publication.version > 1 else ""
-    return layout.redirect(
-        f"/automations/{publication.automation_id}", f'Version {publication.version} of "{name}" published.{note}'
-    )
+    overlaps = list_overlap_warnings(call.workspace_id, definition, publication.automation_id)
+    sentences = [f'Version {publication.version} of "{name}" published.{note}', *(item.message for item in overlaps)]
+    return layout.redirect(f"/automations/{publication.automation_id}", " ".join(sentences))
 
 
 def _extend_form_limit() -> None:

@@ -13,6 +13,7 @@ from dashboard.access import Caller
 from dashboard.api.automations import require_automation
 from dashboard.api.schemas import QueryBool
 from dashboard.bodies import Body, ShortText
+from dashboard.overlaps import fetch_overlaps
 from dashboard.pages import layout
 from dashboard.responses import fetch_page, parse_row_cursor
 from ephemeral import workflow_cache
@@ -51,6 +52,8 @@ class Card(AutomationRow, LastDay):
     actions: list[Action]
     in_flight: int
     unknown: int
+    #: What to say of automations that answer the same comments or messages.
+    overlaps: list[str]
     success_rate: float | None
 
 
@@ -81,6 +84,7 @@ def show() -> Any:
 
 def _build_cards(call: Caller, rows: Sequence[AutomationRow]) -> list[Card]:
     ids = [row["id"] for row in rows]
+    overlaps = fetch_overlaps(call.workspace_id, ids)
     card_data, day = report.fetch_card_data(call.workspace_id, ids), runs.fetch_last_day(call.workspace_id, ids)
     return [
         {
@@ -90,6 +94,7 @@ def _build_cards(call: Caller, rows: Sequence[AutomationRow]) -> list[Card]:
             "actions": [ACTIONS[name] for name in card_data[row["id"]]["actions"] or () if name in ACTIONS],
             "in_flight": card_data[row["id"]]["in_flight"],
             "unknown": card_data[row["id"]]["unknown"],
+            "overlaps": overlaps.get(row["id"], []),
             "success_rate": compute_success_rate(row["succeeded"], row["failed"] - card_data[row["id"]]["unknown"]),
         }
         for row in rows

@@ -19,7 +19,8 @@ from models.errors import Conflict
 from models.execution_filters import ExecutionFilters
 from models.ids import is_id
 from models.reports import executions as report
-from models.reports.executions import ExecutionDetail
+from models.reports.executions import ExecutionDetail, ExecutionOrigin
+from models.reports.overview import list_automation_names
 from models.tables.workspaces import RetryVersion
 from providers.registry import SENDERS
 from rules.stages import IN_FLIGHT
@@ -84,12 +85,22 @@ def _require_execution_with_message(call: Caller, execution_id: str, message_id:
     return execution
 
 
+def _name_not_chosen(call: Caller, origin: ExecutionOrigin | None) -> list[dict[str, str]]:
+    """The automations that left the event to others, with their names."""
+    others = (origin and origin["not_chosen"]) or []
+    names = list_automation_names(call.workspace_id, [other["automationId"] for other in others]) if others else {}
+    return [
+        {**other, "name": names[other["automationId"]]["name"]} for other in others if other["automationId"] in names
+    ]
+
+
 def _build_context(call: Caller, execution: ExecutionDetail) -> dict[str, Any]:
     now = clock.now()
     origin = report.fetch_origin(call.workspace_id, execution["id"])
     return {
         "execution": execution,
         "origin": origin or {},
+        "not_chosen": _name_not_chosen(call, origin),
         "error": labels.find_current_error(execution),
         "remedy": remedies.find_remedy(execution),
         "next": labels.describe_next(execution, now),

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from providers import registry
 from rules import channels
+from rules.choice import Because
 from rules.definition import REPLIED
 from rules.durations import format_duration as format_duration
 from rules.durations import format_rough_duration as format_rough_duration
@@ -20,6 +21,8 @@ from rules.errors import BY_CLASS
 from rules.language import PAGE_TRIGGER
 from rules.retries import MAX_RETRIES
 
+#: Why a matching automation left an event to another.
+NOT_CHOSEN: dict[Because, str] = {"less_specific": "less specific", "newer": "newer"}
 #: The label of each stage. Its icon and colour have the stage's name.
 STAGES = {
     "queued": "Queued", "checking": "Checking", "eligible": "Eligible", "generating": "Generating",

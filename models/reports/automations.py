@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any, TypedDict
 
-from peewee import JOIN, SQL, fn
+from peewee import JOIN, SQL, Case, fn
 
 from models.database import acting_as
 from models.ids import is_id
 from models.queries import count, fetch, fetch_first, fetch_value
 from models.search import has_words
 from models.tables import Automation, Execution, WorkflowVersion
-from rules.language import AutomationType
+from rules.language import RESERVED_FAMILIES, AutomationType
 
 
 class AutomationRow(TypedDict):
@@ -74,6 +76,15 @@ class CardRow(TypedDict):
     unknown: int
 
 
+class AnsweringRow(TypedDict):
+    """An enabled automation that comments or messages start."""
+
+    id: str
+    name: str
+    exclusive: bool
+    trigger: dict[str, Any]
+
+
 class AutomationTotals(TypedDict):
     """How many automations a workspace has, and how many of them are on."""
 
@@ -88,6 +99,14 @@ _COLUMNS = (
     Automation.automatic_retries, Automation.draft.is_null(False).alias("has_draft"), Automation.created_at,
     Automation.updated_at,
 )  # fmt: skip
+# An automation that an upgrade lets start beside others says so, although its version does not.
+_DEFINITION = Case(
+    None,
+    [(Automation.exclusive, WorkflowVersion.definition)],
+    fn.jsonb_set(WorkflowVersion.definition, SQL("'{exclusive}'"), SQL("'false'")),
+)
+#: Automations that answer comments and messages, at most, in which overlaps are looked for.
+_MAX_ANSWERING = 2_000
 # By hand: the executions in flight are counted once for all automations, and in one part for each status, because each
 # has a small index.
 _CARDS = """
@@ -153,7 +172,7 @@ def find(workspace_id: str, automation_id: str) -> AutomationDetail | None:
             Automation.draft,
             Automation.draft_saved_at,
             Automation.draft_saved_by,
-            WorkflowVersion.definition,
+            _DEFINITION.alias("definition"),
         )
         .join(WorkflowVersion, JOIN.LEFT_OUTER, on=WorkflowVersion.id == Automation.version_id)
         .where(Automation.workspace_id == workspace_id, Automation.id == automation_id, Automation.deleted_at.is_null())
@@ -199,6 +218,20 @@ def count_tests_in_flight(workspace_id: str, automation_id: str) -> int:
 
 def _select_in_flight(automation_id: str) -> Any:
     return Execution.select().where(Execution.automation_id == automation_id, Execution.finished_at.is_null())
+
+
+def list_answering(workspace_id: str) -> list[AnsweringRow]:
+    """Return the enabled automations that comments or messages start, oldest first."""
+    trigger_ = WorkflowVersion.definition.extract("trigger").alias("trigger")
+    is_answering = reduce(or_, (Automation.trigger_type.startswith(family) for family in RESERVED_FAMILIES))
+    query = (
+        Automation.select(Automation.id, Automation.name, Automation.exclusive, trigger_)
+        .join(WorkflowVersion, on=WorkflowVersion.id == Automation.version_id)
+        .where(Automation.workspace_id == workspace_id, Automation.enabled, Automation.deleted_at.is_null())
+        .where(is_answering)
+    )
+    with acting_as(workspace_id):
+        return fetch(AnsweringRow, query.order_by(Automation.id).limit(_MAX_ANSWERING))
 
 
 def fetch_totals(workspace_id: str) -> AutomationTotals:

@@ -194,6 +194,8 @@ class ExecutionOrigin(TypedDict):
     trigger_source: TriggerSource | None
     idempotency_key: str | None
     payload: dict[str, Any] | None
+    #: The automations that left the event to this one, with the reason; null for a trigger of an earlier version.
+    not_chosen: list[dict[str, str]] | None
     definition: dict[str, Any] | None
     email: str | None
     phone: str | None
@@ -315,7 +317,8 @@ def fetch_origin(workspace_id: str, execution_id: str) -> ExecutionOrigin | None
     query = (
         Execution.select(
             Trigger.type.alias("trigger_type"), Trigger.source.alias("trigger_source"), Trigger.idempotency_key,
-            Trigger.payload, WorkflowVersion.definition, Contact.email, Contact.phone, Contact.timezone,
+            Trigger.payload, Trigger.answer.extract("notChosen").alias("not_chosen"), WorkflowVersion.definition,
+            Contact.email, Contact.phone, Contact.timezone,
             look_up_at.alias("look_up_at"), Automation.deleted_at.is_null(False).alias("automation_deleted"),
             Automation.version.alias("current_version"),
         )

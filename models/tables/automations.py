@@ -66,6 +66,8 @@ class Automation(Table):
     test_run_id = reference(TestRun, on_delete=None, null=True)
     draft_saved_at = TimeField(null=True)
     draft_saved_by = TextField(null=True)
+    #: Whether it leaves a comment or message to a more specific automation; from the published definition.
+    exclusive = BooleanField(default_sql="true")
 
     class Meta:
         table_name = "automations"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 from psycopg2.errors import DeadlockDetected
@@ -23,11 +23,12 @@ from models.engine.rows import DueRow
 from models.ids import is_id, new_id
 from models.published import PublishedWorkflow
 from models.trigger import KeyBusy, KeyUse, NewExecution, NewTrigger, Reservations
+from rules.choice import Candidate, NotChosen, choose
 from rules.conditions import evaluate
 from rules.definition import Workflow, parse
 from rules.facts import build_trigger_facts
 from rules.language import PAGE_TRIGGER
-from rules.matching import choose, match
+from rules.matching import match
 from rules.plan import find_next_queue
 from rules.problems import Problem
 from rules.trigger_requests import TriggerRequest
@@ -50,6 +51,8 @@ class AcceptedTrigger:
     trigger_id: str
     contact_id: str | None
     executions: list[dict[str, str]] = field(default_factory=list)
+    #: The automations that match and leave the event to another: {"automationId", "because"}.
+    not_chosen: list[dict[str, str]] = field(default_factory=list)
     duplicate: bool = False
 
 
@@ -227,7 +230,7 @@ class _Batch:
         if self.requests[index].body_hash != self.requests[first].body_hash:
             return _DIFFERENT_BODY
         if isinstance(result, AcceptedTrigger):
-            return AcceptedTrigger(result.trigger_id, result.contact_id, result.executions, duplicate=True)
+            return replace(result, duplicate=True)
         assert result is not None
         return result
 
@@ -263,23 +266,26 @@ class _Batch:
             trigger.release_keys([request.idempotency_key] if request.idempotency_key else [])
             return
         contact_id = contact["id"] if contact else None
+        selected, not_chosen = self._select_automations(request, contact, candidates)
         started = [
             NewExecution(
                 new_id(), automation.automation_id, automation.version_id, automation.version, trigger_id, contact_id,
                 request.test, find_next_queue(workflow, {}),
             )
-            for automation, workflow in self._select_automations(request, contact, candidates)
+            for automation, workflow in selected
         ]  # fmt: skip
         result = AcceptedTrigger(
-            trigger_id, contact_id, [{"executionId": new.id, "automationId": new.automation_id} for new in started]
-        )
+            trigger_id, contact_id,
+            [{"executionId": new.id, "automationId": new.automation_id} for new in started],
+            [{"automationId": other.automation_id, "because": other.because} for other in not_chosen],
+        )  # fmt: skip
         self.executions.extend(started)
         if not request.test:
             self.started.update((contact_id, new.automation_id) for new in started)
         self.triggers.append(
             NewTrigger(
                 trigger_id, request.type, self.source, contact_id, request.payload, request.test,
-                request.idempotency_key, {"contactId": contact_id, "executions": result.executions},
+                request.idempotency_key, _serialize_answer(result),
             )
         )  # fmt: skip
         self.results[index] = result
@@ -306,19 +312,21 @@ class _Batch:
         request: TriggerRequest,
         contact: ContactRow | None,
         candidates: Sequence[tuple[PublishedWorkflow, Workflow]],
-    ) -> Sequence[tuple[PublishedWorkflow, Workflow]]:
-        """Select the automations that match. A test skips all conditions; a manual trigger skips posts and keywords."""
+    ) -> tuple[Sequence[tuple[PublishedWorkflow, Workflow]], Sequence[NotChosen]]:
+        """Select the automations that start, and name the others that match. A test skips all conditions; a manual
+        trigger skips posts and keywords."""
         if request.test:
-            return candidates
+            return candidates, ()
         matching = [
             (automation, workflow)
             for automation, workflow in candidates
             if _meets_condition(automation, workflow, request, contact)
         ]
         if request.type == "manual":
-            return matching
-        matched = [(candidate, match(candidate[1].trigger, request.payload)) for candidate in matching]
-        return self._exclude_cooling(choose(matched, answered=request.answered), contact)
+            return matching, ()
+        choice = choose(_build_candidates(matching, request), answered=request.answered)
+        selected = [candidate for candidate in matching if candidate[0].automation_id in choice.started]
+        return self._exclude_cooling(selected, contact), choice.not_chosen
 
     def _exclude_cooling(
         self, candidates: Sequence[tuple[PublishedWorkflow, Workflow]], contact: ContactRow | None
@@ -366,7 +374,27 @@ def _build_used_result(use: KeyUse | None, request: TriggerRequest) -> TriggerRe
         return RejectedTrigger(409, [busy], retry_after=1)
     if use.body_hash != request.body_hash:
         return _DIFFERENT_BODY
-    return AcceptedTrigger(use.trigger_id, use.answer["contactId"], use.answer["executions"], duplicate=True)
+    return AcceptedTrigger(
+        use.trigger_id, use.answer["contactId"], use.answer["executions"],
+        # Triggers of the previous version have none.
+        use.answer.get("notChosen", []), duplicate=True,
+    )  # fmt: skip
+
+
+def _serialize_answer(result: AcceptedTrigger) -> dict[str, object]:
+    """What a repeated key is answered with, beside the trigger's id."""
+    return {"contactId": result.contact_id, "executions": result.executions, "notChosen": result.not_chosen}
+
+
+def _build_candidates(
+    workflows: Sequence[tuple[PublishedWorkflow, Workflow]], request: TriggerRequest
+) -> list[Candidate]:
+    return [
+        Candidate(
+            item.automation_id, workflow.trigger, match(workflow.trigger, request.payload), exclusive=item.exclusive
+        )
+        for item, workflow in workflows
+    ]
 
 
 def _parse_workflows(automations: Sequence[PublishedWorkflow]) -> list[tuple[PublishedWorkflow, Workflow]]:

@@ -9,7 +9,7 @@ import pytest
 
 import settings
 from models.database import acting_as
-from models.queries import fetch_value
+from models.queries import execute, fetch_value
 from tests.dashboard.producers import Producer, definition
 
 
@@ -163,3 +163,36 @@ class TestWithAnAllowedNetwork:
         path = f"{alice.automations}/{automation['id']}"
         changed = {**LOCAL, "trigger": {"type": "other"}}
         assert alice.put(path, {"definition": changed}).json["automation"]["version"] == 2
+
+
+PRICE = definition(type="instagram.message", **{"with": {"keywords": ["price"]}})
+
+
+def test_publishing_names_the_automations_that_answer_the_same_messages(alice: Producer) -> None:
+    first = alice.post(alice.automations, {"name": "Prices", "definition": PRICE}).json
+    second = alice.post(alice.automations, {"name": "Offers", "definition": PRICE}).json
+    path = f"{alice.automations}/{second['automation']['id']}"
+    beside = alice.put(path, {"definition": {**PRICE, "exclusive": False}}).json
+    checked = alice.post(
+        f"{alice.automations}/validate", {"definition": PRICE, "automationId": first["automation"]["id"]}
+    ).json
+
+    assert first["warnings"] == []
+    because = "answers those that both match, because it is more specific or older"
+    assert [problem["message"] for problem in second["warnings"]] == [
+        f'"Prices" also matches such messages: that one {because}.'
+    ]
+    assert [problem["message"] for problem in beside["warnings"] + checked["warnings"]] == [
+        '"Prices" also matches such messages: both start.', '"Offers" also matches such messages: both start.',
+    ]  # fmt: skip
+
+
+def test_an_automation_that_an_upgrade_lets_start_beside_others_says_so(alice: Producer) -> None:
+    automation = alice.create(definition=PRICE)
+    path = f"{alice.automations}/{automation['id']}"
+    with acting_as(alice.workspace_id):
+        execute("update automations set exclusive = false")
+    served = alice.get(path).json["automation"]["definition"]
+    assert served == {**PRICE, "exclusive": False}
+    assert alice.put(path, {"definition": served}).json["automation"]["version"] == 1
+    assert alice.put(path, {"definition": PRICE}).json["automation"]["definition"] == PRICE

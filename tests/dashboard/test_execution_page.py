@@ -11,7 +11,7 @@ from models.database import acting_as
 from models.queries import fetch_value
 from rules.errors import BY_CLASS
 from tests.dashboard import example_executions
-from tests.dashboard.producers import Producer
+from tests.dashboard.producers import Producer, definition
 from tests.dashboard.test_pages import Browser, automation, bob, post, read_text, sign_in_as
 
 __all__ = ["automation", "bob"]
@@ -86,3 +86,22 @@ def test_a_viewer_is_offered_no_actions(alice: Producer, client: Browser, automa
     viewer = sign_in_as(client, alice, "viewer")
     assert "/cancel" not in viewer.get(f"/executions/{execution_id}").text
     assert viewer.get(f"/executions/{execution_id}/cancel").status_code == 403
+
+
+def test_the_automations_that_left_the_event_to_this_one_are_named(bob: Browser, alice: Producer) -> None:
+    trigger = {"type": "instagram.message", "with": {"keywords": ["price"]}}
+    alice.create(name="Prices", definition=definition(**trigger))
+    newer = alice.create(name="Offers", definition=definition(**trigger))
+    body = {
+        "type": "instagram.message",
+        "contact": {"email": "a@example.com"},
+        "payload": {"message": {"text": "price"}},
+    }
+    answer = alice.post("/api/triggers", body).json
+
+    assert answer["notChosen"] == [{"automationId": newer["id"], "because": "newer"}]
+    (started,) = answer["executions"]
+    page = read_text(bob.get(f"/executions/{started['executionId']}").text)
+    assert "Also matched, not started Offers newer" in page
+    cards = read_text(bob.get("/automations").text)
+    assert '"Prices" also matches such messages: that one answers those that both match' in cards

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rules.definition import WorkflowTrigger
-from rules.matching import Match, choose, contains_keyword, match
+from rules.matching import Match, contains_keyword, match
 
 
 def build_trigger(**with_: Any) -> WorkflowTrigger:
@@ -77,15 +77,3 @@ def test_a_comment_matches_only_on_the_triggers_posts() -> None:
 def test_a_malformed_payload_matches_no_keyword(payload: dict[str, Any]) -> None:
     assert match(build_trigger(keywords=["price"]), payload) is Match.NO
     assert match(build_trigger(posts=["m"]), payload) is Match.NO
-
-
-CANDIDATES = [("by keyword", Match.KEYWORD), ("every", Match.ANY), ("default", Match.DEFAULT), ("other", Match.NO)]
-
-
-def test_a_default_does_not_start_if_a_keyword_matches() -> None:
-    assert choose(CANDIDATES, answered=False) == ["by keyword", "every"]
-    assert choose(CANDIDATES[1:], answered=False) == ["every", "default"]
-
-
-def test_a_default_does_not_start_if_a_wait_was_answered() -> None:
-    assert choose(CANDIDATES[1:], answered=True) == ["every"]

@@ -52,6 +52,7 @@ class Alice:
         rules: Mapping[str, Any] | None = None,
         name: str = "Welcome",
         enabled: bool = True,
+        exclusive: bool = True,
     ) -> str:
         """Publish an automation; return its id."""
         definition: dict[str, Any] = {
@@ -60,6 +61,8 @@ class Alice:
         }
         if rules:
             definition["rules"] = dict(rules)
+        if not exclusive:
+            definition["exclusive"] = False
         assert validate(definition) == []
         publication = automation.create(
             self.workspace_id, name=name, type="workflow", definition=definition, actor=SYSTEM, enabled=enabled

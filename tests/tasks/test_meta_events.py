@@ -152,7 +152,9 @@ def test_a_receipt_moves_no_message_of_another_workspace(alice: Alice) -> None:
 def test_a_comment_starts_automations_by_post_and_keyword(alice: Alice) -> None:
     matching = [{"posts": ["media-1"], "keywords": ["price"]}, {}, {"keywords": ["cost", "PRICE"]}]
     non_matching = [{"posts": ["media-2"]}, {"keywords": ["pric"]}, {"posts": ["media-1"], "keywords": ["cost"]}]
-    matching_ids = [alice.automation(TAG, trigger=on("instagram.comment", **with_)) for with_ in matching]
+    matching_ids = [
+        alice.automation(TAG, trigger=on("instagram.comment", **with_), exclusive=False) for with_ in matching
+    ]
     non_matching_ids = [alice.automation(TAG, trigger=on("instagram.comment", **with_)) for with_ in non_matching]
 
     deliver_webhooks(comment("PRICE please", number=1))
@@ -166,6 +168,28 @@ def test_a_comment_starts_automations_by_post_and_keyword(alice: Alice) -> None:
         "id": "comment-1", "text": "PRICE please", "media_id": "media-1", "parent_id": None, "live": False,
         "from": {"id": PERSON, "username": f"user_{PERSON}"},
     }  # fmt: skip
+
+
+def test_one_automation_answers_a_comment_and_the_others_stay_on_its_trigger(alice: Alice) -> None:
+    every = alice.automation(TAG, trigger="instagram.comment")
+    answers, newer = (alice.automation(TAG, trigger=on("instagram.comment", keywords=["price"])) for _ in range(2))
+    beside = alice.automation(TAG, trigger="instagram.comment", exclusive=False)
+
+    deliver_webhooks(comment("PRICE please"))
+
+    assert count_executions(every, answers, newer, beside) == [0, 1, 0, 1]
+    (answer,) = fetch_rows("select answer from triggers")
+    assert sorted(answer["answer"]["notChosen"], key=lambda other: other["because"]) == [
+        {"automationId": every, "because": "less_specific"}, {"automationId": newer, "because": "newer"},
+    ]  # fmt: skip
+
+
+def test_nobody_steps_in_where_the_one_that_answers_cools_down(alice: Alice) -> None:
+    every = alice.automation(TAG, trigger="instagram.message")
+    answers = alice.automation(TAG, trigger=on("instagram.message", keywords=["price"], cooldown="1h"))
+    deliver_webhooks(message_event("price"))
+    deliver_webhooks(message_event("price"))
+    assert count_executions(every, answers) == [0, 1]
 
 
 def test_a_condition_sees_the_comment(alice: Alice) -> None:

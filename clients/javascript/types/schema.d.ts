@@ -16,6 +16,7 @@ export interface AcceptedTrigger {
   contactId: string | null;
   duplicate: boolean;
   executions: Array<StartedExecution>;
+  notChosen: Array<NotChosenAutomation>;
 }
 
 /** Several triggers; each is validated separately. */
@@ -30,6 +31,7 @@ export interface BatchResult {
   contactId: string | null;
   duplicate: boolean;
   executions: Array<StartedExecution>;
+  notChosen: Array<NotChosenAutomation>;
 }
 
 /** The fields of a contact; null clears a field, and an absent one stays. */
@@ -56,6 +58,12 @@ export interface ExecutionReports {
 export interface FieldProblem {
   path: string;
   message: string;
+}
+
+/** An automation that matches a comment or message and leaves it to a more specific or older one. */
+export interface NotChosenAutomation {
+  automationId: string;
+  because: "less_specific" | "newer";
 }
 
 /** An error (RFC 9457), with the invalid fields. */

@@ -26,6 +26,7 @@ class AcceptedTrigger(TypedDict):
     contactId: str | None
     duplicate: bool
     executions: list[StartedExecution]
+    notChosen: list[NotChosenAutomation]
 
 
 class Batch(TypedDict):
@@ -42,6 +43,7 @@ class BatchResult(TypedDict):
     contactId: str | None
     duplicate: bool
     executions: list[StartedExecution]
+    notChosen: list[NotChosenAutomation]
 
 
 class ContactFields(TypedDict):
@@ -71,6 +73,13 @@ class FieldProblem(TypedDict):
 
     path: str
     message: str
+
+
+class NotChosenAutomation(TypedDict):
+    """An automation that matches a comment or message and leaves it to a more specific or older one."""
+
+    automationId: str
+    because: Literal["less_specific", "newer"]
 
 
 class Problem(TypedDict):

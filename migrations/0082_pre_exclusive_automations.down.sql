@@ -1,0 +1,2 @@
+set local lock_timeout = '10s';
+alter table automations drop column exclusive;
