@@ -166,7 +166,8 @@ def list_lost(live: Sequence[Process]) -> list[Process]:
 
 
 def _exclude_replaced(lost: Sequence[Process], live: Sequence[Process]) -> list[Process]:
-    """Return the lost processes without a live one that started after them; each live process replaces one.
+    """Return the lost processes without one that started after them; each process replaces one, also one that was lost
+    later itself.
 
     Newest first: what can replace a process can also replace every one that was lost before it.
     """
@@ -178,6 +179,7 @@ def _exclude_replaced(lost: Sequence[Process], live: Sequence[Process]) -> list[
             remaining.append(process)
         else:
             spare.remove(replacement)
+        spare.append(process)
     return remaining
 
 

@@ -127,8 +127,8 @@ def _find_lost_workers(queue: str, lost: Sequence[Process]) -> Problem:
     count = len(lost)
     title = f"{count} {'worker process' if count == 1 else 'worker processes'} of {queue} stopped responding"
     meaning = (
-        "It sent no heartbeat and did not end in order: it was killed, or it hangs. Other workers take over its "
-        "executions when their leases expire."
+        "A process that is killed, or hangs, sends no heartbeat. Other workers take over its executions when their "
+        "leases expire."
     )
     since = min(datetime.fromisoformat(process.last_seen) for process in lost)
     return Problem(f"worker_lost:{queue}", f"queue:{queue}", "warning", title, meaning, RESTART_REMEDY, since)

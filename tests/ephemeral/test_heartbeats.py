@@ -80,7 +80,7 @@ def test_a_killed_process_is_lost_until_another_of_its_program_starts(client: re
 
 
 def test_each_process_that_starts_replaces_one_that_was_lost(client: redis.Redis) -> None:
-    heartbeats.record(["sending"], clock.now() - timedelta(minutes=1), program="sending")
+    heartbeats.record(["sending"], clock.now() - timedelta(minutes=5), program="sending")
     ((key, text),) = client.hgetall("last-heartbeats").items()
     client.delete(*client.scan_iter("process:*"))
     seen_ms, _, report = text.partition(" ")
@@ -93,6 +93,18 @@ def test_each_process_that_starts_replaces_one_that_was_lost(client: redis.Redis
     for order in (live, live[::-1]):
         assert heartbeats.list_lost(order) == []
     assert heartbeats.list_lost(live[:1]) == [second]
+
+
+def test_a_process_that_was_killed_twice_is_replaced_by_the_last_one(client: redis.Redis) -> None:
+    heartbeats.record(["sending"], clock.now() - timedelta(minutes=1), program="sending")
+    ((key, text),) = client.hgetall("last-heartbeats").items()
+    client.delete(*client.scan_iter("process:*"))
+    seen_ms, _, report = text.partition(" ")
+    client.hset("last-heartbeats", key + "1", f"{int(seen_ms) - 90_000} {report}")
+    (last,) = heartbeats.list_lost([])
+    assert last.pid == os.getpid()
+    at = datetime.fromisoformat(last.last_seen) + timedelta(seconds=1)
+    assert heartbeats.list_lost([dataclasses.replace(last, pid=1, started_at=at.isoformat())]) == []
 
 
 def test_a_process_that_ended_in_order_or_long_ago_is_not_lost(client: redis.Redis) -> None:
