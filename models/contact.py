@@ -24,6 +24,7 @@ from models.expressions import is_any, now
 from models.queries import call, execute, exists, fetch_first, fetch_value, fetch_values
 from models.tables import Contact, Suppression
 from models.tables.contacts import SuppressionReason
+from rules.contact_limits import find_excess
 
 _MISSING = "There is no contact with that id."
 
@@ -90,7 +91,8 @@ def analyze() -> None:
 def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor: AuditActor) -> None:
     """Replace these fields, including `tags`; `attributes` are merged, null clears.
 
-    Raises `NotFound`, or `Conflict` for an address that belongs to another contact.
+    Raises `NotFound`, or `Conflict` for an address that belongs to another contact, and for more attributes than a
+    contact may have.
     """
     with acting_as(workspace_id):
         before = get(workspace_id, contact_id)
@@ -100,7 +102,11 @@ def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor:
             raise _build_conflict(error, fields) from error
         if not updated:
             raise NotFound(_MISSING)
-        detail = _compare(before, get(workspace_id, contact_id), fields)
+        after = get(workspace_id, contact_id)
+        excess = find_excess(before, after) if before and after else None
+        if excess:
+            raise Conflict(excess.message, excess.field)
+        detail = _compare(before, after, fields)
         audit.record(workspace_id, actor, "contact.changed", "contact", contact_id, detail)
 
 

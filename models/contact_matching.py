@@ -22,6 +22,7 @@ from models.ids import is_id, new_id
 from models.prepared import Call, PreparedStatement
 from models.queries import execute, fetch
 from models.tables import Contact
+from rules.contact_limits import find_excess
 from rules.json_text import dump_json
 
 Identifier = Literal["external_id", "email", "phone", "instagram_id", "facebook_id"]
@@ -156,11 +157,17 @@ CONTACT_COLUMNS = (
 
 @dataclass(frozen=True)
 class ContactRejection:
-    """Why a contact did not match: 404 for an unknown id, 409 for an address of another contact."""
+    """Why a contact was not taken: 404 for an unknown id, 409 for an address of another contact or for more tags or
+    attributes than a contact may have.
+
+    `message` names contacts by id alone, since keys that may only send triggers must not learn names from addresses.
+    """
 
     status: int
     path: str
     message: str
+    #: The message with the names of the contacts, for callers that may read them; empty where it names none.
+    message_with_names: str = ""
 
 
 @dataclass
@@ -260,14 +267,16 @@ def match(rows: Iterable[ContactRow], specs: ContactSpecs, read_only_indexes: Co
             matches.results.append(existing.copy())
             continue
         contact = existing or _build_contact()
-        conflict = _find_conflict(contacts, contact, fields or {})
+        merged = _merge(contact, fields or {})
+        conflict = _find_conflict(contacts, contact, fields or {}, existing) or _find_excess(contact, merged)
         if conflict:
             matches.results.append(conflict)
             continue
         if existing is None:
             matches.created[contact["id"]] = contact
-        if _apply(contact, fields or {}) and contact["id"] not in matches.created:
+        if merged != contact and contact["id"] not in matches.created:
             matches.updated[contact["id"]] = contact
+        contact.update(merged)
         contacts.add(contact)
         # As it is now: a later trigger of the batch may change it again.
         matches.results.append(contact.copy())
@@ -318,23 +327,42 @@ def _find(
     return None
 
 
-def _find_conflict(contacts: _ContactIndex, contact: ContactRow, fields: Mapping[str, Any]) -> ContactRejection | None:
+def _find_conflict(
+    contacts: _ContactIndex, contact: ContactRow, fields: Mapping[str, Any], matched: ContactRow | None
+) -> ContactRejection | None:
     """Return a rejection for an identifier that already belongs to another contact."""
     for name in IDENTIFIERS:
         if not fields.get(name):
             continue
         other = contacts.by_identifier.get((name, _normalize(name, fields[name])))
         if other is not None and other["id"] != contact["id"]:
-            return _build_conflict(name, fields[name], other)
+            return _build_conflict(name, fields[name], other, matched)
     return None
 
 
-def _build_conflict(name: str, text: str, other: ContactRow) -> ContactRejection:
-    owner = f"externalId {other['external_id']}" if other["external_id"] else f"id {other['id']}"
+def _build_conflict(name: str, text: str, other: ContactRow, matched: ContactRow | None = None) -> ContactRejection:
+    """Name the owner of an identifier, and the contact that an identifier before it matched."""
     path = "contact." + {"external_id": "externalId", "instagram_id": "instagramId", "facebook_id": "facebookId"}.get(
         name, name
     )
-    return ContactRejection(409, path, f"{text} belongs to the contact with {owner}")
+    owner = _identify(other)
+    if matched is None:
+        return ContactRejection(409, path, f"{text} belongs to the contact with {owner}")
+    return ContactRejection(
+        409,
+        path,
+        f"{text} belongs to the contact with {owner}, not to the one with {_identify(matched)}",
+        f"{text} belongs to {_name(other)}, not to {_name(matched)}",
+    )
+
+
+def _identify(contact: ContactRow) -> str:
+    return f"externalId {contact['external_id']}" if contact["external_id"] else f"id {contact['id']}"
+
+
+def _name(contact: ContactRow) -> str:
+    name = " ".join(filter(None, (contact["first_name"], contact["last_name"]))) or contact["username"]
+    return f"{name or 'the contact'} ({_identify(contact)})"
 
 
 def _build_contact() -> ContactRow:
@@ -354,9 +382,15 @@ def _build_contact() -> ContactRow:
     }
 
 
-def _apply(contact: ContactRow, fields: Mapping[str, Any]) -> bool:
-    """Change the row in place; return whether anything changed."""
-    before = contact.copy()
+def _find_excess(contact: ContactRow, merged: ContactRow) -> ContactRejection | None:
+    """Return a rejection for a contact that would have more than it may."""
+    excess = find_excess(contact, merged)
+    return ContactRejection(409, f"contact.{excess.field}", excess.message) if excess else None
+
+
+def _merge(before: ContactRow, fields: Mapping[str, Any]) -> ContactRow:
+    """Return the contact with the fields."""
+    contact = before.copy()
     for name in PLAIN_FIELDS:
         if name in fields:
             contact[name] = fields[name]
@@ -368,7 +402,7 @@ def _apply(contact: ContactRow, fields: Mapping[str, Any]) -> bool:
         contact["attributes"] = (
             {} if fields["attributes"] is None else {name: item for name, item in merged.items() if item is not None}
         )
-    return before != contact
+    return contact
 
 
 def _insert(workspace_id: str, contacts: Mapping[str, ContactRow]) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 from peewee import Expression, fn
 
-_PHONE = re.compile(r"\+\d[\d ().\-/]{4,}")
+from rules.contacts import strip_phone
+
+_PHONE = re.compile(r"\+\d{5,15}")
 
 
 def match_words(text: str | None) -> Any:
@@ -21,7 +23,8 @@ def match_words(text: str | None) -> Any:
 def clean_query(text: str | None) -> str:
     """Remove the spaces around a query, and the separators within a phone number with its country code."""
     query = (text or "").strip()
-    return re.sub(r"[^+\d]", "", query) if _PHONE.fullmatch(query) else query
+    phone = strip_phone(query)
+    return phone if _PHONE.fullmatch(phone) else query
 
 
 def has_words(column: Any, text: str) -> Expression:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -29,6 +30,9 @@ MAX_ATTRIBUTES_DEPTH = 4
 #: What needs no closer look: the domain is looked at once for all addresses of it.
 _PLAIN_LOCAL_PART = re.compile(r"(?=.{1,64}$)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
 _MAX_EMAIL_LENGTH = 254
+#: The categories of characters without a shape: formats such as U+202A, and variation selectors.
+_INVISIBLE = ("Cf", "Mn")
+_MINUS = "\u2212"
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -84,13 +88,31 @@ def _find_root(parents: dict[object, object], identity: object) -> object:
     return identity
 
 
+def strip_phone(text: str) -> str:
+    """Return a phone number's digits in ASCII with its plus sign; other characters of it stay.
+
+    Spaces, dots, slashes, brackets, every dash, invisible marks, which phone books add, and `tel:` are removed.
+    """
+    visible = "".join(_fold_phone_character(character) for character in unicodedata.normalize("NFKC", text))
+    return re.sub(r"^tel:|[\s().\-/]", "", visible.strip(), flags=re.IGNORECASE)
+
+
+def _fold_phone_character(character: str) -> str:
+    """Return a digit of any script in ASCII, any dash as a hyphen, and nothing for an invisible mark."""
+    digit = unicodedata.decimal(character, None)
+    if digit is not None:
+        return str(digit)
+    category = unicodedata.category(character)
+    return "-" if category == "Pd" or character == _MINUS else "" if category in _INVISIBLE else character
+
+
 def normalise_phone(text: str) -> str:
-    """Return a phone number in E.164, `+15550100`. Spaces, dots, hyphens and brackets are ignored.
+    """Return a phone number in E.164, `+15550100`; see `strip_phone` for the spellings that are read.
 
     Raises `ValueError`. Only the format is checked, not the numbering plan: new ranges come into use before any list
     has them.
     """
-    digits = re.sub(r"[\s().\-/]", "", text)
+    digits = strip_phone(text)
     if digits.startswith("00"):
         digits = f"+{digits[2:]}"
     if not _E164.fullmatch(digits):
@@ -173,6 +195,11 @@ def _read_tags(value: object) -> list[str]:
     return list(dict.fromkeys(tags))
 
 
+def measure_attributes(attributes: Mapping[str, Any]) -> int:
+    """Return the bytes of a contact's attributes, as its limit counts them."""
+    return len(format_json(attributes).encode())
+
+
 def _read_attributes(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _FieldError(f"must be an object, not {describe_type(value)}")
@@ -181,8 +208,7 @@ def _read_attributes(value: object) -> dict[str, Any]:
         fault = check_attribute_name(name)
         if fault:
             raise _FieldError(fault, f".{name}")
-    size = len(format_json(value).encode())
-    if size > MAX_ATTRIBUTES_BYTES:
+    if measure_attributes(value) > MAX_ATTRIBUTES_BYTES:
         raise _FieldError(f"must have at most {MAX_ATTRIBUTES_BYTES // 1024} KiB")
     return value
 

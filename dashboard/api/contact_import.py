@@ -129,7 +129,9 @@ def write_contacts(call: Caller, contact_file: ContactFile) -> ImportCounts:
         imported += ids
         for row, result in zip(rows, results, strict=True):
             if isinstance(result, ContactRejection):
-                contact_file.reject(row, result.path.removeprefix("contact."), result.message)
+                contact_file.reject(
+                    row, result.path.removeprefix("contact."), result.message_with_names or result.message
+                )
     if len(created) >= MIN_ANALYZED:
         contact.analyze()
     people = set(imported)

@@ -12,6 +12,8 @@ from typing import Any
 from models.engine.records import ChangeContact, CreateTask, DetectReply
 from models.ids import new_id
 from rules.conditions import evaluate
+from rules.contact_limits import find_excess
+from rules.contacts import normalise
 from rules.definition import REPLIED, Step
 from rules.errors import InvalidRequest
 from rules.plan import choose_variant
@@ -106,14 +108,31 @@ def update_contact(engine: Engine, claimed: ClaimedExecution, step: Step) -> boo
     if claimed.contact is None:
         raise InvalidRequest("The trigger names no contact, so there is none to change. Add a contact to the trigger.")
     facts = claimed.build_facts()
-    add = [render(tag, facts).strip() for tag in step.with_.get("add_tags") or ()]
+    add = [tag for tag in (render(tag, facts).strip() for tag in step.with_.get("add_tags") or ()) if tag]
     remove = [render(tag, facts).strip() for tag in step.with_.get("remove_tags") or ()]
     attributes: dict[str, Any] = dict(render_value(step.with_.get("set") or {}, facts))  # type: ignore[call-overload]
+    before = {"tags": claimed.contact["tags"], "attributes": claimed.contact["attributes"]}
+    _check_values(add, attributes)
     _change_loaded_contact(claimed.contact, add, remove, attributes)
+    _check_limits(claimed.contact, before)
     if not claimed.test:
         claimed.add_effect(ChangeContact(str(claimed.row["contact_id"]), add, remove, attributes))
     step_rows.succeed(claimed, step, {"addedTags": add, "removedTags": remove, "set": attributes, "test": claimed.test})
     return True
+
+
+def _check_values(tags: Sequence[str], attributes: Mapping[str, Any]) -> None:
+    _, problems = normalise({"tags": tags, "attributes": attributes})
+    if problems:
+        raise InvalidRequest(f"The contact was not changed: {problems[0].path} {problems[0].message}.")
+
+
+def _check_limits(contact: dict[str, Any], before: dict[str, Any]) -> None:
+    """Undo the change of a contact that would have more than it may. Raises `InvalidRequest`."""
+    excess = find_excess(before, contact)
+    if excess:
+        contact.update(before)
+        raise InvalidRequest(f"The contact was not changed: {excess.message}.")
 
 
 def _change_loaded_contact(

@@ -50,6 +50,16 @@ def test_an_address_of_another_contact_is_reported_with_its_line(alice: Producer
     assert (result["imported"], result["rejected"][0]["line"], result["rejected"][0]["field"]) == (1, 2, "email")
 
 
+def test_a_row_with_the_addresses_of_two_contacts_names_both(alice: Producer) -> None:
+    alice.post(
+        "/api/contacts", {"externalId": "a", "email": "ada@example.com", "firstName": "Ada", "lastName": "Byron"}
+    )
+    alice.post("/api/contacts", {"externalId": "b", "phone": "+15550199", "firstName": "Bob"})
+    (rejection,) = load(alice, "email,phone\nada@example.com,+1 555 0199\n", confirm=True).json["rejected"]
+    message = "+15550199 belongs to Bob (externalId b), not to Ada Byron (externalId a)"
+    assert rejection == {"line": 2, "field": "phone", "message": message}
+
+
 def test_a_file_without_contacts_is_rejected(alice: Producer) -> None:
     for csv in ("colour,size\nred,1", "email,email\na,b", "email,\na,b", 'email\n"broken', " "):
         response = load(alice, csv)

@@ -49,6 +49,16 @@ def test_an_address_of_another_contact_is_a_conflict(alice: Producer) -> None:
     assert alice.post("/api/contacts", {**ADA, "externalId": "c-3"}).status_code == 409
 
 
+def test_attributes_never_exceed_their_limit_by_several_requests(alice: Producer) -> None:
+    ada = alice.post("/api/contacts", {**ADA, "attributes": {"a": "x" * 9_000}}).json["contact"]["id"]
+    for response in (
+        alice.request("PATCH", f"/api/contacts/{ada}", json={"attributes": {"b": "x" * 9_000}}),
+        alice.post("/api/contacts", {**ADA, "attributes": {"b": "x" * 9_000}}),
+    ):
+        assert (response.status_code, response.json["errors"][0]["path"]) == (409, "attributes")
+    assert "b" not in alice.get(f"/api/contacts/{ada}").json["contact"]["attributes"]
+
+
 def test_the_list_is_searched_and_paged(alice: Producer, charlie: Producer) -> None:
     for name in ("Ada", "Adam", "Bob"):
         alice.post("/api/contacts", {"externalId": name, "firstName": name, "tags": [name.lower()]})

@@ -31,11 +31,16 @@ def automation(alice: Producer) -> dict[str, Any]:
 @pytest.fixture
 def ada(alice: Producer) -> str:
     return example_executions.create_contact(
-        alice, "Ada", last_name="Byron", email="ada@example.com", phone="+15550100", external_id="c-1"
-    )
+        alice, "Ada", last_name="Byron", email="ada@example.com", phone="+15550100", external_id="c-1",
+        instagram_id="17841400000000001", facebook_id="6500000001",
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("q", ["ada", "byr AD", "ada@example.com", "+1 555 0100", "c-1", " ada "])
+@pytest.mark.parametrize(
+    "q",
+    ["ada", "byr AD", "ada@example.com", "+1 555 0100", "tel:+1‑5550100", "c-1", " ada ", "17841400000000001",
+     "6500000001"],
+)  # fmt: skip
 def test_a_contact_is_found_by_name_address_and_external_id(alice: Producer, ada: str, q: str) -> None:
     group = find(alice, q)["contact"]
     assert [(result["id"], result["title"], result["detail"], result["path"]) for result in group["results"]] == [

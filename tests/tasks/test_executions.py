@@ -145,6 +145,16 @@ def test_a_recorded_intent_of_a_stopped_worker_is_carried_out_by_another(
     assert count_provider_calls(sandbox, provider) == 1
 
 
+def test_a_step_never_brings_a_contact_over_its_limits(engine: Engine, sandbox: RunningSandbox) -> None:
+    alice = Alice()
+    steps = [{"id": name, "action": "update_contact", "with": {"set": {name: "{{ payload.text }}"}}} for name in "ab"]
+    alice.automation(steps)
+
+    result = wait_until_finished(alice.trigger(payload={"text": "x" * 9_000}))
+
+    assert (result["status"], result["error_class"]) == ("failed", "invalid")
+
+
 def test_a_workflow_that_sends_nothing_goes_from_eligible_to_completed(engine: Engine, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation(

@@ -187,6 +187,25 @@ def test_an_address_of_a_contact_with_another_external_id_is_refused_by_name(ali
     assert result.problems[0].path == "contact.email"
 
 
+def test_a_trigger_with_the_addresses_of_two_contacts_names_their_ids(alice: Alice) -> None:
+    alice.trigger(contact={"email": "ada@example.com", "first_name": "Ada", "last_name": "Byron", "external_id": "a"})
+    alice.trigger(contact={"phone": "+15550199", "first_name": "Bob", "external_id": "b"})
+
+    (result,) = alice.triggers([{"contact": {"email": "ada@example.com", "phone": "+15550199"}}])
+
+    message = "+15550199 belongs to the contact with externalId b, not to the one with externalId a"
+    assert read_refusal(result) == (409, message)
+
+
+def test_a_contact_never_has_more_tags_than_a_request(alice: Alice) -> None:
+    alice.trigger(contact={"external_id": "a", "tags": [str(number) for number in range(100)]})
+
+    (result,) = alice.triggers([{"contact": {"external_id": "a", "tags": ["more"]}}])
+
+    assert read_refusal(result) == (409, "the contact would have 101 tags; at most 100 are possible")
+    assert len(list_contacts(alice.workspace_id)[0]["tags"]) == 100
+
+
 def test_fields_replace_null_clears_tags_add_and_attributes_merge(alice: Alice) -> None:
     alice.trigger(contact=bob(last_name="B", attributes={"plan": "pro", "seats": 3}))
 
