@@ -181,7 +181,8 @@ def _build_comment_callback(
     person = get_id(value, "from", "id")
     if comment_id is None or person is None:
         return None
-    if person == account:
+    # Instagram marks the account's own comments, whichever of its ids is the author's.
+    if person == account or get_id(value, "from", "self_ig_scoped_id") is not None:
         return _build_own_comment_callback(channel, account, value, comment_id, text, at)
     full_detail = {
         "account": account,

@@ -71,6 +71,9 @@ def read_messaging(channel: str, account: str, event: Mapping[str, Any], at: dat
     messaging_event = _MessagingEvent(channel, account, event, at)
     if messaging_event.sender is None or messaging_event.sender == messaging_event.recipient:
         return None
+    # Instagram marks what the account sends to itself beside the message or in it.
+    if event.get("is_self") is True:
+        return None
     for name, parse in _PARSERS.items():
         if isinstance(event.get(name), dict):
             return parse(messaging_event, event[name])

@@ -203,8 +203,15 @@ def test_our_own_comments_and_echoes_start_nothing(alice: Alice) -> None:
         alice.automation(TAG, trigger=type_)
     message = insert_message(alice, create_contact(alice))
     before = len(executions())
+    under_another_id = {"id": "17840", "username": "shop", "self_ig_scoped_id": "17840"}
     deliver_webhooks(
-        comment(person=IG), echo(message, text="PRICE"), event(message={"mid": "m", "text": "x", "is_self": True})
+        comment(**{"from": under_another_id}),
+        comment(person=IG, parent_id="c"),
+        event(is_self=True, message={"mid": "m-2", "text": "x"}),
+        event(is_self=True, postback={"mid": "m-3", "title": "Start", "payload": "start"}),
+        comment(person=IG),
+        echo(message, text="PRICE"),
+        event(message={"mid": "m", "text": "x", "is_self": True}),
     )
     assert len(executions()) == before
 
