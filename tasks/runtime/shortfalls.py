@@ -38,6 +38,11 @@ class Shortfalls:
         self._stopping = threading.Event()
         threading.Thread(target=self._run, name=f"{queue}-shortfalls", daemon=True).start()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no claim is missing."""
+        return not self._missing
+
     def add(self, count: int) -> None:
         """Note that `count` fewer executions were claimed than were notified."""
         with self._lock:

@@ -104,4 +104,5 @@ def test_an_id_of_the_future_stops_the_partitioning_before_it_begins(earlier: st
 ])  # fmt: skip
 def test_a_look_up_by_an_execution_reads_one_partition(as_service: None, statement: str) -> None:
     plan = fetch_rows(f"explain {statement}", {"id": new_id()})
-    assert sum(" on " in row["QUERY PLAN"] for row in plan) == 1
+    scans = [row["QUERY PLAN"] for row in plan if " on " in row["QUERY PLAN"]]
+    assert len([scan for scan in scans if "Bitmap Index Scan" not in scan]) == 1

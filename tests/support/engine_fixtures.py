@@ -78,10 +78,10 @@ def engine(_end: None, settings: Settings, clean: None, sandbox: RunningSandbox)
     engine, running_worker = ensure_engine(settings)
     with database.connection():
         yield engine
-    _drain(running_worker)
+    _drain(engine, running_worker)
 
 
-def _drain(running_worker: RunningWorker) -> None:
+def _drain(engine: Engine, running_worker: RunningWorker) -> None:
     """Remove the work that a test left, so that it does not run in the next one."""
     running_worker.broker.flush_all()
     running_worker.resume()
@@ -92,3 +92,4 @@ def _drain(running_worker: RunningWorker) -> None:
     for thread in threads:
         thread.paused_event.wait(20)
         thread.resume()
+    eventually(lambda: all(shortfalls.is_idle for shortfalls in engine.shortfalls.values()), timeout=20)

@@ -525,7 +525,7 @@ def test_an_expired_token_pauses_the_provider_and_fails_no_execution(
     pause = fetch_row("select name, reason, message from pauses where workspace_id = %s", (alice.workspace_id,))
     assert pause is not None
     assert (pause["name"], pause["reason"]) == ("instagram", "configuration")
-    assert "META_PAGE_ACCESS_TOKEN" in pause["message"]
+    assert "Check the access token" in pause["message"]
     assert sandbox.list_messages("instagram") == []
 
 

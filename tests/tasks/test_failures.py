@@ -177,7 +177,7 @@ def test_refused_credentials_pause_the_provider_of_that_workspace(engine: Engine
     pause = fetch_row("select name, reason, message from pauses where workspace_id = %s", (alice.workspace_id,))
     assert pause is not None
     assert (pause["name"], pause["reason"]) == ("mailgun", "configuration")
-    assert "MAILGUN_API_KEY" in pause["message"]
+    assert "Check the API key of Mailgun" in pause["message"]
 
 
 def test_a_missing_key_is_a_configuration_error_outside_the_demo(engine: Engine, sandbox: RunningSandbox) -> None:

@@ -111,7 +111,7 @@ def test_a_refused_key_fails_no_execution_and_all_continue_with_a_valid_one(
         assert (waiting["stage"], waiting["waiting_for"], waiting["attempt"], waiting["finished_at"]) == (
             "eligible", "configuration", 1, None,
         )  # fmt: skip
-    assert "GEMINI_API_KEY" in fetch_value("select message from pauses where name = 'gemini'")
+    assert "Check the API key of Gemini" in fetch_value("select message from pauses where name = 'gemini'")
 
     sandbox.clear()
     operator_actions.resume("provider", "gemini", alice.workspace_id, SYSTEM)

@@ -187,10 +187,10 @@ def test_a_key_that_may_not_read_never_sends_again_and_is_on_record(
     held = look_up(settings, execution_id, LAST)
 
     assert (held["status"], held["look_up_at"], held["resends"]) == ("outcome_unknown", None, 0)
-    assert [(entry["found"], "MAILGUN_API_KEY" in entry["error"]) for entry in held["look_up_log"]] == [
+    assert [(entry["found"], "Check the API key" in entry["error"]) for entry in held["look_up_log"]] == [
         (None, True)
     ] * 2
-    assert "MAILGUN_API_KEY" in read_refusals(alice, settings)["mailgun"]["message"]
+    assert "Check the API key" in read_refusals(alice, settings)["mailgun"]["message"]
     assert not read_refusals(alice, settings.model_copy(update={"mailgun_api_key": "another"}))
 
 
