@@ -7,6 +7,7 @@ work carries them. Secrets are redacted here, whatever the caller passed.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import json  # for what orjson refuses
 import logging
@@ -56,8 +57,9 @@ class StderrLogger:
         self.name = name
 
     def write(self, line: str) -> None:
-        """Write one line."""
-        sys.stderr.write(line + "\n")
+        """Write one line, unless the process that keeps the log has ended: what is being done must not fail by it."""
+        with contextlib.suppress(BrokenPipeError):
+            sys.stderr.write(line + "\n")
 
     debug = info = warning = error = critical = exception = write
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import io
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 
 import pytest
 
+import logs
 import settings
 from workers.old_logs import KEEP_DAYS, remove_old_logs
 from workers.supervision import CONFIGURATION
@@ -143,3 +145,14 @@ def test_a_program_that_ends_at_once_writes_its_gathered_lines_first(run_lines):
         "structlog.get_logger('x', True).info('the last line')", "logs.flush()", "import os", "os._exit(0)"
     )
     assert [line["event"] for line in lines] == ["the last line"]
+
+
+@pytest.mark.parametrize("gathers", [False, True])
+def test_work_goes_on_where_nobody_reads_the_log(monkeypatch, gathers):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with io.TextIOWrapper(open(writer, "wb", buffering=0), write_through=True) as log:
+        monkeypatch.setattr(sys, "stderr", log)
+        logger = logs.GatheringLogger() if gathers else logs.StderrLogger()
+        logger.info("a line")
+        logs.flush()
