@@ -22,7 +22,7 @@ from models.database import acting_as, transaction
 from models.errors import Conflict, NotFound
 from models.expressions import is_any, now
 from models.queries import call, execute, exists, fetch_first, fetch_value, fetch_values
-from models.tables import Contact, Suppression
+from models.tables import Contact
 from models.tables.contacts import SuppressionReason
 from rules.contact_limits import find_excess
 
@@ -47,10 +47,9 @@ class ContactDetailRow(ContactRow):
 
 def select_details() -> peewee.ModelSelect[Any]:
     """Build the query of all contacts as `ContactDetailRow`."""
-    entry = fn.json_build_object("channel", Suppression.channel, "reason", Suppression.reason)
-    suppressed = Suppression.select(fn.json_agg(entry).order_by(Suppression.channel)).where(
-        Suppression.workspace_id == Contact.workspace_id, Suppression.contact_id == Contact.id
-    )
+    channels = fn.suppressed_channels(Contact.workspace_id, Contact.id).alias("s")
+    entry = fn.json_build_object("channel", SQL("s.channel"), "reason", SQL("s.reason"))
+    suppressed = peewee.Select([channels], [fn.json_agg(entry).order_by(SQL("s.channel"))])
     return Contact.select(
         *CONTACT_COLUMNS,
         Contact.last_event_at,

@@ -39,8 +39,8 @@ class StoppedRow(DueRow):
 # Written by hand: it runs before and during every follow-up's send.
 _FETCH_STOP_REASONS = """
     select e.follow_ups_stopped as stopped,
-        (select s.reason from suppressions s where s.workspace_id = e.workspace_id and s.contact_id = %(contact)s
-            and s.channel = %(channel)s) as suppressed,
+        (select s.reason from suppressed_channels(e.workspace_id, %(contact)s) s
+            where s.channel = %(channel)s) as suppressed,
         (select min(r.created_at) from received_messages r where r.contact_id = %(contact)s
             and r.created_at > %(since)s and r.kind = any(%(kinds)s)) as replied_at
     from executions e where e.id = %(execution)s

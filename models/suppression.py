@@ -1,32 +1,47 @@
-"""Suppressed channels of contacts: added, lifted and listed.
+"""Suppressions of addresses and of contacts: added and lifted.
 
-Every suppression is inserted here: by operators, for bounces, complaints and opt-outs, and as an effect of a step. The
-engine checks before each send, so a change affects executions in flight at their next message.
+Every suppression is inserted here: by operators, for bounces, complaints and opt-outs, and as an effect of a step. A
+bounce belongs to its address alone, any other suppression to the address and to the contact that has it. The engine
+checks both before each send, so a change affects executions in flight at their next message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
 from peewee import Value
 
 from models import audit
+from models.address_key import hash_addresses
 from models.audit import AuditActor
 from models.contact import is_present
 from models.database import acting_as
 from models.errors import Conflict, NotFound
-from models.queries import execute, exists, fetch, fetch_value
-from models.tables import Contact, Suppression
+from models.ids import new_id
+from models.queries import execute, fetch, fetch_values
+from models.tables import Contact, SuppressedAddress, Suppression
 from models.tables.contacts import SuppressionReason
+from rules.addresses import normalise_address
 from rules.channels import ADDRESS_FIELDS
+
+#: A channel, a normalized address on it, and why it is suppressed.
+Entry = tuple[str, str, SuppressionReason]
+#: Addresses that an import inserts at once.
+BATCH_SIZE = 500
 
 # By hand: it runs with the caller's cursor, which peewee does not know.
 _ADD_FOR_EXECUTION = """
-    insert into suppressions (workspace_id, contact_id, channel, address, reason)
-    select workspace_id, %s, %s, %s, %s from executions where id = %s
+    insert into suppressions (workspace_id, contact_id, channel, address, reason) values (%s, %s, %s, %s, %s)
     on conflict (workspace_id, contact_id, channel) do nothing
+"""
+_ADD_ADDRESS_FOR_EXECUTION = """
+    insert into suppressed_addresses (id, workspace_id, channel, address, address_hash, reason)
+    values (%s, %s, %s, %s, %s, %s) on conflict do nothing
+"""
+_LIST_FOR_CONTACT = """
+    select channel, address, reason, created_at from suppressed_channels(%s, %s) order by channel
 """
 _COLUMNS = (
     Suppression.workspace_id,
@@ -47,31 +62,24 @@ class SuppressionRow(TypedDict):
 
 
 def list_for_contact(workspace_id: str, contact_id: str) -> list[SuppressionRow]:
-    """Return a contact's suppressed channels, by name."""
-    query = (
-        Suppression.select(Suppression.channel, Suppression.address, Suppression.reason, Suppression.created_at)
-        .where(Suppression.workspace_id == workspace_id, Suppression.contact_id == contact_id)
-        .order_by(Suppression.channel)
-    )
+    """Return a contact's suppressed channels, by name, with those of its addresses."""
     with acting_as(workspace_id):
-        return fetch(SuppressionRow, query)
+        return fetch(SuppressionRow, _LIST_FOR_CONTACT, (workspace_id, contact_id))
 
 
 def add(workspace_id: str, contact_id: str, channel: str, actor: AuditActor) -> None:
-    """Suppress the contact on this channel. Raises `NotFound`, or `Conflict` if it is already suppressed."""
+    """Suppress the contact and its address on this channel. Raises `NotFound`, or `Conflict` if it is suppressed."""
     with acting_as(workspace_id):
-        address = getattr(Contact, ADDRESS_FIELDS[channel])
-        rows = Contact.select(Contact.workspace_id, Contact.id, Value(channel), address, Value("operator"))
-        added = execute(
-            Suppression.insert_from(rows.where(is_present(workspace_id, contact_id)), _COLUMNS).on_conflict_ignore()
-        )
-        if not added:
-            _refuse(workspace_id, contact_id, Conflict("This channel is already suppressed.", "channel"))
+        address = _fetch_address(workspace_id, contact_id, channel)
+        if any(row["channel"] == channel for row in list_for_contact(workspace_id, contact_id)):
+            raise Conflict("This channel is already suppressed.", "channel")
+        add_for_contact(workspace_id, contact_id, channel, address, "operator")
         audit.record(workspace_id, actor, "contact.suppressed", "contact", contact_id, {"channel": channel})
 
 
 def add_for_message(message: Mapping[str, Any], reason: SuppressionReason) -> None:
-    """Suppress the contact of a message on its channel; a test suppresses nobody."""
+    """Suppress the address of a message, and its contact where the reason is not the address's own; a test suppresses
+    nobody."""
     if message["contact_id"] is not None and not message["test"]:
         add_for_contact(
             message["workspace_id"], message["contact_id"], message["channel"], message["to_address"], reason
@@ -81,34 +89,141 @@ def add_for_message(message: Mapping[str, Any], reason: SuppressionReason) -> No
 def add_for_contact(
     workspace_id: str, contact_id: str, channel: str, address: str | None, reason: SuppressionReason
 ) -> None:
-    """Suppress a contact on a channel, unless it is already suppressed, inside the caller's transaction."""
-    insertion = Suppression.insert(
-        workspace_id=workspace_id, contact_id=contact_id, channel=channel, address=address, reason=reason
-    )
-    execute(insertion.on_conflict_ignore())
+    """Suppress an address and the contact that has it, inside the caller's transaction.
+
+    What is suppressed already stays so. A bounce suppresses the address alone.
+    """
+    if address:
+        _insert_addresses(workspace_id, [(channel, _normalise_or_keep(channel, address), reason)])
+    if not address or reason != "bounced":
+        insertion = Suppression.insert(
+            workspace_id=workspace_id, contact_id=contact_id, channel=channel, address=address, reason=reason
+        )
+        execute(insertion.on_conflict_ignore())
 
 
 def add_for_execution(
-    cursor: Any, execution_id: str, contact_id: str, channel: str, address: str | None, reason: str
+    cursor: Any, workspace_id: str, contact_id: str, channel: str, address: str, reason: SuppressionReason
 ) -> None:
-    """Suppress the contact of an execution with the caller's cursor, inside the caller's transaction."""
-    cursor.execute(_ADD_FOR_EXECUTION, (contact_id, channel, address, reason, execution_id))
+    """Suppress the address and contact of a message with the caller's cursor, inside the caller's transaction."""
+    hashes = hash_addresses(workspace_id, {channel: address})
+    cursor.execute(_ADD_ADDRESS_FOR_EXECUTION, (new_id(), workspace_id, channel, address, hashes.get(channel), reason))
+    cursor.execute(_ADD_FOR_EXECUTION, (workspace_id, contact_id, channel, address, reason))
 
 
-def lift(workspace_id: str, contact_id: str, channel: str, actor: AuditActor) -> None:
-    """Lift a suppression of this channel. Raises `NotFound`, or `Conflict` if the channel is not suppressed."""
-    deletion = Suppression.delete().where(
-        Suppression.workspace_id == workspace_id, Suppression.contact_id == contact_id, Suppression.channel == channel
-    )
+def add_address(workspace_id: str, entry: Entry, actor: AuditActor) -> None:
+    """Suppress a normalized address and the contact that has it. Raises `Conflict` if it is, for the same reason."""
+    channel, _, reason = entry
     with acting_as(workspace_id):
-        reason = fetch_value(deletion.returning(Suppression.reason))
-        if reason is None:
-            _refuse(workspace_id, contact_id, Conflict("This channel is not suppressed.", "channel"))
-        detail = {"channel": channel, "reason": reason}
+        added = _insert_addresses(workspace_id, [entry])
+        if not added:
+            raise Conflict("This address is already suppressed for this reason.", "address")
+        _add_for_owner(workspace_id, *entry)
+        audit.record(
+            workspace_id, actor, "suppression.added", "suppression", added[0], {"channel": channel, "reason": reason}
+        )
+
+
+def import_addresses(workspace_id: str, entries: Sequence[Entry], actor: AuditActor) -> int:
+    """Suppress normalized addresses and the contacts that have them; return how many addresses are new."""
+    with acting_as(workspace_id):
+        imported = 0
+        for start in range(0, len(entries), BATCH_SIZE):
+            batch = entries[start : start + BATCH_SIZE]
+            imported += len(_insert_addresses(workspace_id, batch))
+            for entry in batch:
+                _add_for_owner(workspace_id, *entry)
+        audit.record(workspace_id, actor, "suppressions.imported", "suppression", "csv", {"imported": imported})
+    return imported
+
+
+def _insert_addresses(workspace_id: str, entries: Sequence[Entry]) -> list[str]:
+    rows = [
+        {
+            "id": new_id(),
+            "workspace_id": workspace_id,
+            "channel": channel,
+            "address": address,
+            "address_hash": hash_addresses(workspace_id, {channel: address}).get(channel),
+            "reason": reason,
+        }
+        for channel, address, reason in entries
+    ]
+    insertion = SuppressedAddress.insert_many(rows).on_conflict_ignore()
+    return fetch_values(insertion.returning(SuppressedAddress.id))
+
+
+def _add_for_owner(workspace_id: str, channel: str, address: str, reason: SuppressionReason) -> None:
+    """Suppress the contact that has the address, if any and unless the reason is the address's own."""
+    if reason == "bounced":
+        return
+    field = getattr(Contact, ADDRESS_FIELDS[channel])
+    owner = Contact.select(Contact.workspace_id, Contact.id, Value(channel), field, Value(reason)).where(
+        Contact.workspace_id == workspace_id, field == address, Contact.deleted_at.is_null()
+    )
+    execute(Suppression.insert_from(owner, _COLUMNS).on_conflict_ignore())
+
+
+def lift(workspace_id: str, contact_id: str, channel: str, actor: AuditActor, because: str | None = None) -> None:
+    """Lift the suppressions of this channel: the contact's own and those of the address that it has.
+
+    Raises `NotFound`, or `Conflict` if the channel is not suppressed.
+    """
+    with acting_as(workspace_id):
+        address = _fetch_address(workspace_id, contact_id, channel)
+        own = (Suppression.workspace_id == workspace_id, Suppression.contact_id == contact_id)
+        reasons = fetch_values(
+            Suppression.delete().where(*own, Suppression.channel == channel).returning(Suppression.reason)
+        )
+        reasons += _delete_address(workspace_id, channel, address) if address else []
+        if not reasons:
+            raise Conflict("This channel is not suppressed.", "channel")
+        detail = {"channel": channel, "reason": min(reasons), "because": because}
         audit.record(workspace_id, actor, "contact.suppression_lifted", "contact", contact_id, detail)
 
 
-def _refuse(workspace_id: str, contact_id: str, conflict: Conflict) -> None:
-    if exists(Contact.select(Contact.id).where(is_present(workspace_id, contact_id))):
-        raise conflict
-    raise NotFound("There is no contact with that id.")
+def lift_address(workspace_id: str, channel: str, address: str, actor: AuditActor, because: str) -> list[str]:
+    """Lift every suppression of a normalized address and of the contact that has it; return their reasons.
+
+    Raises `NotFound` if the address is not suppressed.
+    """
+    field = getattr(Contact, ADDRESS_FIELDS[channel])
+    owners = Contact.select(Contact.id).where(Contact.workspace_id == workspace_id, field == address)
+    with acting_as(workspace_id):
+        reasons = _delete_address(workspace_id, channel, address)
+        own = Suppression.delete().where(
+            Suppression.workspace_id == workspace_id, Suppression.channel == channel, Suppression.contact_id.in_(owners)
+        )
+        reasons += fetch_values(own.returning(Suppression.reason))
+        if not reasons:
+            raise NotFound("This address is not suppressed.")
+        detail = {"channel": channel, "reasons": sorted(set(reasons)), "because": because}
+        audit.record(workspace_id, actor, "suppression.lifted", "suppression", channel, detail)
+    return sorted(set(reasons))
+
+
+def _delete_address(workspace_id: str, channel: str, address: str) -> list[str]:
+    """Delete the suppressions of an address, erased ones too; return their reasons."""
+    row = SuppressedAddress
+    hashed = hash_addresses(workspace_id, {channel: address}).get(channel)
+    is_address = (row.channel == channel) & (row.address == address)
+    deletion = row.delete().where(row.workspace_id == workspace_id, is_address | (row.address_hash == hashed))
+    return fetch_values(deletion.returning(row.reason))
+
+
+def _fetch_address(workspace_id: str, contact_id: str, channel: str) -> str | None:
+    """Return the contact's address on the channel. Raises `NotFound` without the contact."""
+    field = getattr(Contact, ADDRESS_FIELDS[channel])
+    rows = fetch_values(Contact.select(field).where(is_present(workspace_id, contact_id)))
+    if not rows:
+        raise NotFound("There is no contact with that id.")
+    address: str | None = rows[0]
+    return address
+
+
+def _normalise_or_keep(channel: str, address: str) -> str:
+    """Return the address as contacts have it; one that a provider reports in another form is kept."""
+    try:
+        return normalise_address(channel, address)
+    except ValueError:
+        return address.strip()

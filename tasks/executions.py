@@ -42,7 +42,7 @@ from tasks.shutdown import release_unstarted, undo_intent
 from tasks.steps import local_steps
 from tasks.steps.channels import find_address, find_provider, get_channel, is_to_contact
 from tasks.steps.composing import prepare
-from tasks.steps.current_facts import are_old, refresh_if_old
+from tasks.steps.current_facts import are_old, refresh, refresh_if_old
 from tasks.steps.follow_check import check_follow
 from tasks.steps.generation import generate
 from tasks.steps.pauses import rest_if_paused
@@ -253,8 +253,14 @@ def _keep_or_leave(engine: Engine, claimed: ClaimedExecution, step: Step, queue:
 
 
 def _rest_before_later_call(claimed: ClaimedExecution, step: Step, queue: Queue) -> bool:
-    """Whether a pause that began while this worker runs the execution holds its next outside call."""
-    return step.action in CALLS and refresh_if_old(claimed) and rest_if_paused(claimed, queue, is_running=True)
+    """Whether a pause that began while this worker runs the execution holds its next outside call.
+
+    The facts that decide about a message to the contact are read right before it.
+    """
+    if step.action not in CALLS:
+        return False
+    is_refreshed = refresh(claimed) if is_to_contact(step) else refresh_if_old(claimed)
+    return is_refreshed and rest_if_paused(claimed, queue, is_running=True)
 
 
 def _prepare_message(engine: Engine, claimed: ClaimedExecution, step: Step) -> None:

@@ -17,6 +17,7 @@ import structlog
 import metrics
 from models.engine.records import PauseProvider, Suppress
 from providers.registry import SENDERS
+from rules.channels import ADDRESS_FIELDS
 from rules.definition import Step
 from rules.errors import ConfigurationError, ExecutionError, RateLimited, UnknownOutcome
 from rules.reconciliation import schedule_first
@@ -98,8 +99,11 @@ def _suppress(claimed: ClaimedExecution, step: Step) -> None:
     message = claimed.messages.get(step.id)
     if message is None or not message["contact_id"] or claimed.test:
         return
-    claimed.suppressed.add(message["channel"])
-    claimed.add_effect(Suppress(message["contact_id"], message["channel"], message["to_address"], "blocked"))
+    channel, contact_id = message["channel"], message["contact_id"]
+    claimed.suppressed.add(channel)
+    # A private reply is addressed to a comment, not to its author.
+    address = (claimed.contact or {}).get(ADDRESS_FIELDS[channel]) or message["to_address"]
+    claimed.add_effect(Suppress(claimed.row["workspace_id"], contact_id, channel, address, "blocked"))
 
 
 def _counts_no_attempt(claimed: ClaimedExecution, error: RateLimited) -> bool:

@@ -71,8 +71,8 @@ WAITS = {
 }  # fmt: skip
 
 SUPPRESSED = {
-    "bounced": "bounced", "complained": "reported as spam", "unsubscribed": "unsubscribed", "blocked": "blocked",
-    "operator": "by an operator",
+    "bounced": "bounced", "complained": "reported as spam", "unsubscribed": "unsubscribed",
+    "stopped": "opted out by word", "blocked": "blocked", "operator": "by an operator",
 }  # fmt: skip
 RECEIVED = {
     "message": "message", "story_reply": "story reply", "story_mention": "story mention",

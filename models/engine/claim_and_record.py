@@ -185,8 +185,7 @@ select c.*, beckon_now() as claimed_at,
     case when ct.id is not null and ct.deleted_at is null then jsonb_build_object({contact}) end as contact,
     (select jsonb_agg(to_jsonb(s)) from steps s where s.execution_id = c.id) as steps,
     (select jsonb_agg(to_jsonb(m)) from messages m where m.execution_id = c.id) as messages,
-    (select array_agg(su.channel) from suppressions su
-        where su.workspace_id = c.workspace_id and su.contact_id = c.contact_id) as suppressed,
+    (select array_agg(su.channel) from suppressed_channels(c.workspace_id, c.contact_id) su) as suppressed,
     (select jsonb_agg(jsonb_build_object('kind', p.kind, 'name', p.name, 'reason', p.reason, 'retry_at', p.retry_at,
             'draining', p.draining))
         from pauses p where p.workspace_id = c.workspace_id) as pauses,

@@ -5,6 +5,7 @@ One statement with the columns of the claim, written by hand as the claim is (`c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from models.engine.rows import BreakerRow, PauseRow, parse_breakers, parse_pauses
@@ -31,8 +32,10 @@ select e.contact_id,
     -- Apart: a planner that believes contacts to be empty would join all of them.
     (select jsonb_build_object({contact}) from contacts ct where ct.id = e.contact_id and ct.deleted_at is null)
         as contact,
-    array(select su.channel from suppressions su
-        where su.workspace_id = e.workspace_id and su.contact_id = e.contact_id) as suppressed,
+    -- Erased addresses are known by their hashes alone.
+    array(select su.channel from suppressed_channels(e.workspace_id, e.contact_id) su
+        union select sa.channel from suppressed_addresses sa
+        where sa.workspace_id = e.workspace_id and sa.address_hash = any(%s::bytea[])) as suppressed,
     (select coalesce(jsonb_agg(jsonb_build_object('kind', p.kind, 'name', p.name, 'reason', p.reason,
             'retry_at', p.retry_at, 'draining', p.draining)), '[]')
         from pauses p where p.workspace_id = e.workspace_id) as pauses,
@@ -47,9 +50,12 @@ where e.id = %s
 """.format(contact=", ".join(map("'{0}', ct.{0}".format, CONTACT)))
 
 
-def fetch_current_facts(execution_id: str) -> CurrentFacts | None:
-    """Return the facts as they are now; None if there is no such execution."""
-    facts = fetch_first(CurrentFacts, _SELECT, (execution_id,))
+def fetch_current_facts(execution_id: str, address_hashes: Sequence[bytes]) -> CurrentFacts | None:
+    """Return the facts as they are now; None if there is no such execution.
+
+    `address_hashes` are those of the contact's addresses as they are known.
+    """
+    facts = fetch_first(CurrentFacts, _SELECT, (list(address_hashes), execution_id))
     if facts is not None:
         facts["pauses"] = parse_pauses(facts["pauses"])  # type: ignore[arg-type]
         facts["breakers"] = parse_breakers(facts["breakers"])  # type: ignore[arg-type]

@@ -117,7 +117,7 @@ def _(effect: CreateTask, cursor: Any, execution_id: str) -> None:
 @_apply.register
 def _(effect: Suppress, cursor: Any, execution_id: str) -> None:
     suppression.add_for_execution(
-        cursor, execution_id, effect.contact_id, effect.channel, effect.address, effect.reason
+        cursor, effect.workspace_id, effect.contact_id, effect.channel, effect.address, effect.reason
     )
 
 

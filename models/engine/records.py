@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from models.engine.rows import ExecutionState, MessageRow, StageMove, StepRow
+from models.tables.contacts import SuppressionReason
 from rules.actions import RunKind
 
 
@@ -39,12 +40,13 @@ class CreateTask:
 
 @dataclass(frozen=True)
 class Suppress:
-    """Suppress this contact on this channel."""
+    """Suppress this contact and its address on this channel."""
 
+    workspace_id: str
     contact_id: str
     channel: str
-    address: str | None
-    reason: str
+    address: str
+    reason: SuppressionReason
 
 
 @dataclass(frozen=True)

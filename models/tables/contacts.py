@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import peewee
-from peewee import SQL
+from peewee import SQL, Check
 
 from models.tables.fields import (
     NOW,
     BooleanField,
+    BytesField,
     EnumField,
     IdField,
     JsonField,
@@ -26,7 +27,7 @@ from models.tables.workspaces import Workspace
 from rules.channels import CONVERSATION_CHANNELS
 
 ReceivedKind = Literal["message", "story_reply", "story_mention", "comment", "postback", "reaction"]
-SuppressionReason = Literal["bounced", "complained", "unsubscribed", "blocked", "operator"]
+SuppressionReason = Literal["bounced", "complained", "unsubscribed", "stopped", "blocked", "operator"]
 
 
 _HAS_IDENTIFIER = "deleted_at is null and {} is not null"
@@ -174,3 +175,40 @@ class Suppression(Table):
     class Meta:
         table_name = "suppressions"
         primary_key = peewee.CompositeKey("workspace_id", "contact_id", "channel")
+
+
+class SuppressedAddress(Table):
+    """An address that must not be messaged, for one reason; of an erased one only the keyed hash is kept."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    channel = TextField()
+    address = TextField(null=True)
+    address_hash = BytesField(null=True)
+    reason = EnumField(SuppressionReason)
+    created_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "suppressed_addresses"
+        constraints = (
+            Check("((address IS NOT NULL) OR (address_hash IS NOT NULL))", "suppressed_addresses_identified"),
+        )
+        indexes = (
+            unique_index(
+                "suppressed_addresses_by_address on suppressed_addresses (workspace_id, channel, address, reason)"
+            ),
+            unique_index("suppressed_addresses_by_hash on suppressed_addresses (workspace_id, address_hash, reason)"),
+            index("suppressed_addresses_newest on suppressed_addresses (workspace_id, id desc)"),
+            index("suppressed_addresses_search on suppressed_addresses (workspace_id, address text_pattern_ops)"),
+        )
+
+
+class AddressKey(Table):
+    """The key of a workspace's address hashes, encrypted. It is never replaced."""
+
+    workspace_id = reference(Workspace, primary_key=True)
+    value = TextField()
+    created_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "address_keys"

@@ -51,6 +51,7 @@ def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[
     if skipped is not None:
         return _skip(claimed, step, skipped)
     message = prepare(engine, claimed, step)
+    _use_newest_address(claimed, step, message)
     if rest_if_in_review(claimed, step):
         return False
     if _wait_for_send_time(claimed, message) or rest_if_provider_paused(claimed, message["provider"]):
@@ -89,6 +90,13 @@ def _finish_sent(claimed: ClaimedExecution, step: Step, message: MessageRow) -> 
     if is_to_contact(step):
         moves.enter(claimed, "ready_to_send")
         moves.enter(claimed, "sent")
+
+
+def _use_newest_address(claimed: ClaimedExecution, step: Step, message: MessageRow) -> None:
+    """Address the message as the contact is reached now: the address may have changed since the message was stored."""
+    address = find_address(claimed, step) if is_to_contact(step) else None
+    if address and address != message["to_address"]:
+        message_rows.update(claimed, step, to_address=address)
 
 
 def _skip(claimed: ClaimedExecution, step: Step, reason: Skip) -> bool:

@@ -40,8 +40,11 @@ MAY_NOT_UPDATE = (
     | RUN_TABLES
     | APPENDED_TABLES
     | LINK_TABLES
+    | {"address_keys"}
 )
-MAY_NOT_DELETE = {"audit", "workspaces", "users", "inbound_events"} | RUN_TABLES | APPENDED_TABLES | LINK_TABLES
+MAY_NOT_DELETE = (
+    {"address_keys", "audit", "workspaces", "users", "inbound_events"} | RUN_TABLES | APPENDED_TABLES | LINK_TABLES
+)
 MAY_NOT_INSERT = {"workspaces", "users", "sessions"} | RUN_TABLES | LINK_TABLES
 #: Callbacks are stored before their workspace is known, and the dashboard never reads them.
 INSERT_ONLY = {"inbound_events"}
@@ -86,6 +89,9 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
         "model_settings": {"provider": "gemini", **workspace},
         "channel_credentials": {"name": "MAILGUN_API_KEY", "value": "encrypted", **workspace},
         "suppressions": {"contact_id": build_id("contacts"), "channel": "email", "reason": "bounced", **workspace},
+        "suppressed_addresses": {"id": build_id("suppressed"), "channel": "email", "address": "bob@example.com",
+                                 "reason": "bounced", **workspace},
+        "address_keys": {"value": "encrypted", **workspace},
         "contact_tasks": {"id": build_id("task"), "step_id": "call", "title": "Call", **execution},
         "test_runs": {"id": build_id("test run"), "started_by": "Alice", **workspace},
         "automations": {"id": build_id("automations"), "name": "Welcome", "type": "workflow", **workspace},

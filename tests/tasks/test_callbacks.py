@@ -320,7 +320,7 @@ def test_a_bounce_a_complaint_and_an_unsubscription_suppress_the_channel(
 
     deliver_callback("mailgun", mailgun(message, event, **more))
 
-    assert fetch_row("select channel, reason from suppressions") == {"channel": "email", "reason": reason}
+    assert fetch_row("select channel, reason from suppressed_addresses") == {"channel": "email", "reason": reason}
     assert wait_until_finished(alice.trigger())["skipped_rule"] == "suppressed"
 
 
@@ -342,14 +342,14 @@ def test_a_stop_that_telnyx_reports_later_suppresses_like_an_immediate_one(
 def test_a_temporary_bounce_suppresses_no_contact(alice: Alice) -> None:
     message = send_message(alice)
     deliver_callback("mailgun", mailgun(message, "failed", severity="temporary"))
-    assert (read_status(message), fetch_rows("select 1 from suppressions")) == ("sent", [])
+    assert (read_status(message), fetch_rows("select 1 from suppressed_addresses")) == ("sent", [])
 
 
 def test_a_bounce_of_a_test_suppresses_no_contact(alice: Alice) -> None:
     alice.automation(HELLO)
     (message,) = messages(wait_until_finished(alice.trigger(test=True))["id"])
     deliver_callback("mailgun", mailgun(message, "failed", **BOUNCED))
-    assert fetch_rows("select 1 from suppressions") == []
+    assert fetch_rows("select 1 from suppressed_addresses") == []
 
 
 def test_telnyx_callbacks_move_messages_and_suppress_contacts(alice: Alice) -> None:
@@ -433,7 +433,7 @@ def test_an_event_on_another_workspaces_path_does_nothing(alice: Alice) -> None:
         == "another workspace's message"
     )
 
-    assert (read_status(message), fetch_rows("select 1 from suppressions")) == ("sent", [])
+    assert (read_status(message), fetch_rows("select 1 from suppressed_addresses")) == ("sent", [])
 
 
 def test_a_reply_on_a_workspaces_path_belongs_to_that_workspace(alice: Alice) -> None:
@@ -472,7 +472,7 @@ def test_the_sandbox_moves_no_message_that_went_to_a_provider(alice: Alice, even
     more = BOUNCED if event == "failed" else {}
     assert deliver_callback("mailgun", mailgun(message, event, **more), sandbox=True) == "not of the sandbox"
     assert read_status(message) == "outcome_unknown"
-    assert fetch_value("select count(*) from suppressions") == 0
+    assert fetch_value("select count(*) from suppressed_addresses") == 0
     assert deliver_callback("mailgun", mailgun(message, "delivered")) == "delivered"
     assert read_status(message) == "delivered"
 
@@ -492,7 +492,7 @@ def test_the_sandbox_affects_no_contact_outside_the_demo_workspace(engine: Engin
     wait_until_finished(real.trigger())
     for workspace_id in (None, real.workspace_id):
         assert deliver_callback("telnyx", telnyx_received(text), workspace_id, sandbox=True) == "unknown sender"
-    assert fetch_value("select count(*) from suppressions") == 0
+    assert fetch_value("select count(*) from suppressed_addresses") == 0
     assert fetch_value("select count(*) from received_messages") == 0
     assert deliver_callback("telnyx", telnyx_received(text)) in ("replied", "unsubscribed")
 
