@@ -22,6 +22,7 @@ from rules.json_text import dump_exact_json, load_exact_json
 from rules.outbound_urls import Networks
 from rules.parser_messages import Request
 from rules.problems import Problem
+from rules.suppression_file import parse_suppression_file
 from rules.tracking import TrackedAction, TrackedExecution
 from rules.trigger_bodies import parse_entry, read_batch
 from rules.trigger_requests import TriggerRequest
@@ -121,6 +122,10 @@ def _parse_contacts(raw: bytes, choices: Mapping[str, str]) -> dict[str, Any]:
     return {**vars(contact_file), "cells": list(contact_file.cells.items())}
 
 
+def _parse_suppressions(raw: bytes) -> dict[str, Any]:
+    return parse_suppression_file(raw.decode("utf-8", "surrogatepass"))
+
+
 def _check_text(raw: bytes, automation_type: str, networks: Sequence[str]) -> dict[str, Any]:
     text = raw.decode("utf-8", "surrogatepass")
     document, problems = check_text(text, automation_type, _read_networks(networks))
@@ -149,6 +154,7 @@ PARSERS: dict[str, Parser] = {
     "executions": _parse_executions,
     "triggers": _parse_triggers,
     "contacts": _parse_contacts,
+    "suppressions": _parse_suppressions,
     "definition": _validate,
     "definition_text": _check_text,
 }

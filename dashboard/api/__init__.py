@@ -29,6 +29,7 @@ from dashboard.api.queues import queues
 from dashboard.api.runs import runs
 from dashboard.api.search import search
 from dashboard.api.site_keys import site_keys
+from dashboard.api.suppressions import suppressions
 from dashboard.api.switches import switches
 from dashboard.api.test_runs import test_runs
 from dashboard.api.tracked_executions import tracked_executions
@@ -44,7 +45,7 @@ RESOURCES: tuple[Resource, ...] = (
     triggers, tracking, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
     switches, model_settings, health, search, description, channels, audit_log, preferences, site_keys, test_runs,
     tracked_executions, playbooks, analytics_export,
-    playbook_previews, webhook_secrets,
+    playbook_previews, webhook_secrets, suppressions,
 )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from dashboard.pages.search import search_pages
 from dashboard.pages.settings import settings_pages
 from dashboard.pages.shared_routes import shared_pages
 from dashboard.pages.sign_in import sign_in_pages
+from dashboard.pages.suppressions import suppression_pages
 from dashboard.pages.test_runs import test_run_pages
 from dashboard.pages.tracked_executions import tracked_execution_pages
 from dashboard.pages.trigger_tests import trigger_test_pages
@@ -61,6 +62,7 @@ BLUEPRINTS = (
     contacts_pages,
     contact_import_pages,
     contact_pages,
+    suppression_pages,
     monitor_pages,
     pending_pages,
     queues_pages,

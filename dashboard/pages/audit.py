@@ -43,6 +43,7 @@ _PAGES = {
     "message": "/executions/{id}",
     "settings": "/settings#{id}",
     "site_key": "/settings/keys",
+    "suppression": "/suppressions",
     "switch": "/settings",
     "test_run": "/test-runs/{id}",
     "user": "/settings/members",
