@@ -217,11 +217,18 @@ def format_duration(duration_seconds: float) -> str:
 
 
 def _check_active_hours(rules: Rules, facts: Facts) -> Skip | Wait | None:
+    return check_active_hours(rules, facts.now, facts.contact_zone, facts.workspace_zone)
+
+
+def check_active_hours(
+    rules: Rules, now: datetime, contact_zone: str | None, workspace_zone: str
+) -> Skip | Wait | None:
+    """Return what the rules say about a message now, outside the active hours; None within them."""
     hours = rules.active_hours
     if hours is None:
         return None
-    zone = resolve_zone(hours, facts.contact_zone, facts.workspace_zone)
-    until = find_next_opening(hours, zone, facts.now)
+    zone = resolve_zone(hours, contact_zone, workspace_zone)
+    until = find_next_opening(hours, zone, now)
     if until is None:
         return None
     window = f"{hours.start:%H:%M} to {hours.end:%H:%M}"
@@ -231,7 +238,7 @@ def _check_active_hours(rules: Rules, facts: Facts) -> Skip | Wait | None:
             "end": f"{hours.end:%H:%M}",
             "days": [DAYS[d] for d in sorted(hours.days)],
         },
-        "measured": {"at": format_time(facts.now), "timezone": zone, "opens_at": format_time(until)},
+        "measured": {"at": format_time(now), "timezone": zone, "opens_at": format_time(until)},
         "words": f"Outside the active hours {window} ({zone})",
     }
     return Wait(until, "active_hours", detail) if rules.outside_hours == "wait" else Skip("active_hours", detail)

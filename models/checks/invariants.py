@@ -328,6 +328,15 @@ _RESPONSES_HAVE_EXECUTIONS = """
     where not t.answer -> 'executions' @> jsonb_build_array(jsonb_build_object('executionId', e.id))
 """
 
+# A message whose intent was recorded just before the suppression was still sent.
+_SUPPRESSED_ADDRESSES_GET_NOTHING = """
+    select m.id, m.workspace_id from messages m
+    join suppressed_addresses a on a.workspace_id = m.workspace_id and a.channel = m.channel
+        and a.address = m.to_address
+    where not m.test and m.sent_at is not null
+        and coalesce(m.sending_at, m.sent_at) > a.created_at + make_interval(secs => %(grace_seconds)s)
+"""
+
 INVARIANTS = (
     Invariant("stages_match_statuses", "Every execution's status allows its stage.", _STAGES_MATCH_STATUSES),
     Invariant("moves_are_allowed", "Every move in the stage history is allowed.", _MOVES_ARE_ALLOWED),
@@ -388,6 +397,11 @@ INVARIANTS = (
     Invariant("rows_have_executions", "Every step, message and move has its execution.", _ROWS_HAVE_EXECUTIONS),
     Invariant(
         "tests_stay_in_sandbox", "Tests only send to the sandbox and use no limits or runs.", _TESTS_STAY_IN_SANDBOX
+    ),
+    Invariant(
+        "suppressed_addresses_get_nothing",
+        "No message was sent to an address after it was suppressed.",
+        _SUPPRESSED_ADDRESSES_GET_NOTHING,
     ),
     Invariant("workspaces_are_separate", "All rows of an execution belong to one workspace.", _WORKSPACES_ARE_SEPARATE),
     Invariant(

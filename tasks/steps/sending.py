@@ -7,6 +7,8 @@ to the contact: they do not change the stage.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import metrics
 from models.engine.rows import MessageRow
 from providers.base import Account, OutgoingMessage, Receipt
@@ -14,7 +16,7 @@ from providers.registry import SENDERS
 from rules.actions import ACTIONS
 from rules.channels import CONVERSATION_CHANNELS
 from rules.definition import Step
-from rules.eligibility import Skip, build_no_contact_skip, check_reachability
+from rules.eligibility import Skip, Wait, build_no_contact_skip, check_active_hours, check_reachability
 from rules.errors import RateLimited, UnknownOutcome, WindowClosed
 from rules.templating import render
 from tasks.runtime import message_rows, moves, step_rows
@@ -56,6 +58,12 @@ def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[
         return False
     if _wait_for_send_time(claimed, message) or rest_if_provider_paused(claimed, message["provider"]):
         return False
+    hours = _check_active_hours(claimed, step)
+    if isinstance(hours, Wait):
+        _wait_until(claimed, hours.until)
+        return False
+    if hours is not None:
+        return _skip(claimed, step, hours)
     account = _resolve_account(engine, claimed, message["provider"], sender)
     limit_skip = _reserve_limits_and_reply(claimed, step)
     if limit_skip is not None:
@@ -119,9 +127,21 @@ def _wait_for_send_time(claimed: ClaimedExecution, message: MessageRow) -> bool:
     at = message["send_at"]
     if at is None or at <= claimed.now():
         return False
+    _wait_until(claimed, at)
+    return True
+
+
+def _wait_until(claimed: ClaimedExecution, at: datetime) -> None:
     moves.enter(claimed, "ready_to_send")
     moves.wait(claimed, "time", at)
-    return True
+
+
+def _check_active_hours(claimed: ClaimedExecution, step: Step) -> Skip | Wait | None:
+    """Check the active hours again: a retry or a later message may leave hours after the round was checked."""
+    if not is_to_contact(step):
+        return None
+    zone = (claimed.contact or {}).get("timezone")
+    return check_active_hours(claimed.workflow.rules, claimed.now(), zone, claimed.row["workspace_timezone"])
 
 
 def _rest_if_unanswered(claimed: ClaimedExecution, step: Step, provider: str) -> bool:

@@ -225,6 +225,12 @@ VIOLATIONS: list[tuple[str, str]] = [
     ("executions_have_triggers", "delete from triggers where id = %(t)s"),
     ("executions_have_triggers", "delete from workflow_versions where automation_id = %(a)s"),
     ("executions_have_triggers", "update executions set version = 2 where id = %(e)s"),
+    (
+        "suppressed_addresses_get_nothing",
+        "insert into suppressed_addresses (id, workspace_id, channel, address, reason, created_at) select %(new)s, "
+        "workspace_id, channel, to_address, 'stopped', sent_at - interval '61 seconds' from messages "
+        "where id = %(m)s",
+    ),
     ("rows_have_executions", "delete from executions where id = %(e)s"),
     ("responses_have_executions", "delete from executions where id = %(e)s"),
     ("responses_have_executions", "update triggers set answer = '{\"executions\": []}' where id = %(t)s"),

@@ -21,6 +21,7 @@ from tests.support.concurrency import count_provider_calls
 from tests.support.factories import (
     HELLO,
     Alice,
+    bob,
     execution,
     expire_wait,
     messages,
@@ -141,3 +142,28 @@ def test_a_suppression_between_two_messages_skips_the_second(alice: Alice, sandb
 
     assert (result["status"], steps(result["id"])["again"]["output"]["skipped"]["rule"]) == ("succeeded", "suppressed")
     assert count_provider_calls(sandbox, "mailgun") == 1
+
+
+@pytest.mark.parametrize(("outside", "status"), [("skip", "succeeded"), ("wait", "waiting")])
+def test_a_later_message_is_not_sent_outside_the_active_hours(
+    alice: Alice, sandbox: RunningSandbox, settings: Settings, outside: str, status: str
+) -> None:
+    wait = {"id": "pause", "action": "wait", "with": {"for": "1h"}}
+    now, hour = clock.now(), timedelta(hours=1)
+    hours = {"start": f"{now - hour:%H:%M}", "end": f"{now + hour:%H:%M}", "timezone": "contact"}
+    alice.automation(
+        [*HELLO, wait, {**HELLO[0], "id": "again"}], rules={"active_hours": hours, "outside_hours": outside}
+    )
+    waiting = wait_for_status(alice.trigger(contact=bob(timezone="UTC")))
+    contact.change(alice.workspace_id, waiting["contact_id"], {"timezone": "Etc/GMT-12"}, SYSTEM)
+    expire_wait(waiting["id"])
+    periodic_jobs.enqueue_due(settings)
+
+    eventually(lambda: execution(waiting["id"])["fence"] > waiting["fence"])
+    result = wait_for_status(waiting["id"], status)
+
+    assert count_provider_calls(sandbox, "mailgun") == 1
+    if status == "succeeded":
+        assert steps(result["id"])["again"]["output"]["skipped"]["rule"] == "active_hours"
+    else:
+        assert (result["stage"], f"{result['due_at']:%H:%M}") == ("ready_to_send", f"{now + 11 * hour:%H:%M}")
