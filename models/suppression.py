@@ -164,6 +164,33 @@ def _add_for_owner(workspace_id: str, channel: str, address: str, reason: Suppre
     execute(Suppression.insert_from(owner, _COLUMNS).on_conflict_ignore())
 
 
+def add_hashed(
+    workspace_id: str, channel: str, address_hash: bytes, address: str | None, reason: SuppressionReason
+) -> None:
+    """Suppress an address by its hash, inside the caller's transaction; an address that was erased is None."""
+    if address is not None:
+        _insert_addresses(workspace_id, [(channel, address, reason)])
+        _add_for_owner(workspace_id, channel, address, reason)
+        return
+    row = {"id": new_id(), "workspace_id": workspace_id, "channel": channel, "address_hash": address_hash}
+    execute(SuppressedAddress.insert({**row, "reason": reason}).on_conflict_ignore())
+
+
+def lift_hashed(
+    workspace_id: str, channel: str, address_hash: bytes, address: str | None, reason: SuppressionReason
+) -> None:
+    """Lift the suppressions with one reason of an address and of the contact that has it, inside the caller's
+    transaction."""
+    row, field = SuppressedAddress, getattr(Contact, ADDRESS_FIELDS[channel])
+    is_address = (row.address_hash == address_hash) | (row.address == address)
+    execute(
+        row.delete().where(row.workspace_id == workspace_id, row.channel == channel, row.reason == reason, is_address)
+    )
+    owners = Contact.select(Contact.id).where(Contact.workspace_id == workspace_id, field == address)
+    own = Suppression.delete().where(Suppression.workspace_id == workspace_id, Suppression.contact_id.in_(owners))
+    execute(own.where(Suppression.channel == channel, Suppression.reason == reason))
+
+
 def lift(workspace_id: str, contact_id: str, channel: str, actor: AuditActor, because: str | None = None) -> None:
     """Lift the suppressions of this channel: the contact's own and those of the address that it has.
 

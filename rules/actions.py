@@ -37,6 +37,14 @@ _ADDRESS_WITH_NAME = re.compile(r"[^<>]*<([^<>]+)>")
 _EVENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,64}){0,7}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: Headers that an e-mail may set: they carry no address and steer no mail server. The engine sets `List-Unsubscribe`.
+_EMAIL_HEADERS = frozenset({
+    "auto-submitted", "comments", "feedback-id", "importance", "in-reply-to", "keywords", "list-id", "organization",
+    "precedence", "references",
+})  # fmt: skip
+_EXTENSION_HEADER = re.compile(r"x-[a-z0-9-]{1,60}")
+#: Extensions by which a provider is told what to do with a message.
+_PROVIDER_HEADERS = ("x-mailgun-", "x-beckon-")
 
 
 def _check_url(text: str) -> str | None:
@@ -61,6 +69,14 @@ def _check_line(text: str) -> str | None:
 
 def _check_header_name(name: str) -> str | None:
     return None if _HEADER.fullmatch(name) else "is not a valid header name"
+
+
+def check_email_header(name: str) -> str | None:
+    """Return why an e-mail may not set this header, or None."""
+    lower = name.lower()
+    if lower in _EMAIL_HEADERS or (_EXTENSION_HEADER.fullmatch(lower) and not lower.startswith(_PROVIDER_HEADERS)):
+        return None
+    return f"is not a header that an e-mail may set; allowed: {', '.join(sorted(_EMAIL_HEADERS))}, and X- headers"
 
 
 def check_attribute_name(name: str) -> str | None:
@@ -144,6 +160,8 @@ class Action:
     required_step_fields: frozenset[str] = frozenset()
     #: Output fields that later steps may read; None if they depend on the response.
     outputs: tuple[str, ...] | None = None
+    #: Variables that only its templates have.
+    variables: tuple[str, ...] = ()
     needs_one_field: bool = False
     #: As what its first success counts as a run; None where it is none.
     run_kind: RunKind | None = None
@@ -176,6 +194,7 @@ _TABLE = (
         frozenset({"prompt"}),
         queue="generation",
         step_fields=_CALL,
+        variables=("conversation",),
         outputs=("text", "model", "inputTokens", "outputTokens", "finishReason", "fallback", "fallbackBecause"),
         icon="generating",
     ),
@@ -188,10 +207,12 @@ _TABLE = (
             "format": Choice("format", ("text", "html", "mjml")),
             "from": _SENDER,
             "reply_to": _SENDER,
+            "headers": MapOf(_LINE, max_properties=20, validator=check_email_header),
         },
         frozenset({"subject", "body"}),
         queue="sending",
         channel="email",
+        variables=("unsubscribe_url", "preferences_url"),
         step_fields=_MESSAGE_WITH_LINKS,
         run_kind="main_dm",
         reaches_contact=True,

@@ -155,6 +155,10 @@ class Workflow:
     trigger: WorkflowTrigger
     rules: Rules
     steps: tuple[Step, ...]
+    #: Whether its e-mail is about what the recipient ordered or asked for, and so ignores that they unsubscribed.
+    transactional: bool = False
+    #: What its e-mail is about, which recipients may allow and refuse.
+    topic: str | None = None
 
 
 def parse(document: Mapping[str, Any]) -> Workflow:
@@ -164,6 +168,8 @@ def parse(document: Mapping[str, Any]) -> Workflow:
         trigger=WorkflowTrigger(trigger["type"], trigger.get("where"), dict(trigger.get("with") or {})),
         rules=_parse_rules(document.get("rules") or {}),
         steps=_parse_steps(document["steps"], "facebook" if trigger["type"].startswith("facebook.") else "instagram"),
+        transactional=document.get("transactional", False),
+        topic=document.get("topic"),
     )
 
 

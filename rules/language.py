@@ -16,6 +16,7 @@ from rules.actions import COMMON, MOVABLE_FIELDS, PLAYBOOK_ACTIONS, WORKFLOW_ACT
 from rules.containers import ListOf, Nested, Object
 from rules.field_types import Boolean, Choice, Condition, Duration, FieldType, Integer, Text
 from rules.playbook_values import check_line, check_page_pattern
+from rules.unsubscribe_links import MAX_TOPIC_LENGTH
 
 #: Limits of a definition: total steps, levels of nested steps, bytes as JSON.
 MAX_STEPS = 100
@@ -98,6 +99,11 @@ _FREQUENCY = Object({"max": Integer(1, 1000), "per": Duration()}, required=froze
 #: Fields of a playbook's trigger that may also stand beside `with`, and beside `trigger`.
 BESIDE_WITH: dict[str, FieldType] = {"event": _PAGE_EVENT, "frequency": _FREQUENCY}
 BESIDE_TRIGGER: dict[str, FieldType] = {"frequency": _FREQUENCY}
+#: Fields of a workflow beside its trigger: what its e-mail is, for those who unsubscribed.
+CONSENT: dict[str, FieldType] = {
+    "transactional": Boolean(),
+    "topic": Text(max_length=MAX_TOPIC_LENGTH, validator=check_line),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +181,7 @@ TRIGGER_FIELDS: dict[str, FieldType] = {
 }
 
 #: Fields of a workflow, and of no playbook, beside `trigger`.
-WORKFLOW_FIELDS: dict[str, FieldType] = {"rules": RULES, "exclusive": Boolean()}
+WORKFLOW_FIELDS: dict[str, FieldType] = {"rules": RULES, "exclusive": Boolean(), **CONSENT}
 
 DOCUMENT = Object(
     {"trigger": Object(TRIGGER_FIELDS), **WORKFLOW_FIELDS, "steps": Nested("steps")},

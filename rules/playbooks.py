@@ -11,7 +11,7 @@ from typing import Any
 
 from rules.actions import PLAYBOOK_ACTIONS, Action
 from rules.field_types import Report
-from rules.language import BESIDE_WITH
+from rules.language import BESIDE_WITH, CONSENT
 from rules.playbook_values import check_attribute_name, check_attribute_value, check_changed_elements
 from rules.problems import join_path
 from rules.schedule import parse_duration
@@ -21,7 +21,7 @@ _RUNS_IN_BROWSER = "a playbook runs in the visitor's browser"
 #: Parts of workflows that a playbook does not have, and why.
 _DOCUMENT_FIELDS = {
     "rules": f"is not available in a playbook: {_RUNS_IN_BROWSER} and messages no contact; use frequency"
-}
+} | dict.fromkeys(CONSENT, f"is not available in a playbook: {_RUNS_IN_BROWSER} and sends no e-mail")
 _TRIGGER_FIELDS = {"where": f"is not available in a playbook: {_RUNS_IN_BROWSER} and knows no contact"}
 _STEP_FIELDS = dict.fromkeys(
     ("retry", "on_unknown", "send_at", "review"), f"is not available in a playbook: {_RUNS_IN_BROWSER} at once"

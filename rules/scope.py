@@ -6,7 +6,7 @@ have finished before are allowed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from rules.problems import format_unknown
@@ -47,9 +47,9 @@ class Scope:
         """Return the scope after a step."""
         return replace(self, steps={**self.steps, step: outputs})
 
-    def with_root(self, root: str) -> Scope:
-        """Return the scope with one more open variable."""
-        return replace(self, roots=self.roots | {root})
+    def with_roots(self, roots: Iterable[str]) -> Scope:
+        """Return the scope with more open variables."""
+        return replace(self, roots=self.roots.union(roots))
 
     def check(self, variable: Segments) -> str | None:
         """Return why a variable is not available at this position, or None."""

@@ -197,9 +197,7 @@ class _Validator:
             step = playbooks.refuse_step_fields(step, path, self.report)
             playbooks.check_step(action, with_fields, path, self.report)
         build_step_object(action, with_fields).check(step, path, self.report)
-        self.check_variables(
-            current_scope.with_root("conversation") if action.name == "generate_message" else current_scope
-        )
+        self.check_variables(current_scope.with_roots(action.variables))
         self._check_duplicate_fields(step, with_fields, action, path)
         id_ = step.get("id")
         if not isinstance(id_, str):

@@ -19,6 +19,7 @@ from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution
 from tasks.runtime.engine import Engine
 from tasks.steps import direct_messages
 from tasks.steps.direct_messages import TO_COMMENT
+from tasks.steps.email_consent import is_suppressed
 from tasks.steps.follow_ups import find_follow_up_channel, list_follow_up_steps
 from tasks.steps.limit_reservations import release_daily_limits, reserve_daily_limits, reserve_frequency_cap
 
@@ -71,7 +72,7 @@ def _build_facts(engine: Engine, claimed: ClaimedExecution) -> eligibility.Facts
         else contact.get(ADDRESS_FIELDS[channel])
         if channel in ADDRESS_FIELDS
         else None,
-        suppressed=channel in claimed.suppressed,
+        suppressed=is_suppressed(claimed, channel),
         delivery_skip=_find_meta_refusal(engine, claimed, channel, variables),
         tags=tuple(contact.get("tags") or ()),
         variables=variables,

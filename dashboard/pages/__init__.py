@@ -37,12 +37,14 @@ from dashboard.pages.suppressions import suppression_pages
 from dashboard.pages.test_runs import test_run_pages
 from dashboard.pages.tracked_executions import tracked_execution_pages
 from dashboard.pages.trigger_tests import trigger_test_pages
+from dashboard.pages.unsubscribe import unsubscribe_pages
 from dashboard.pages.versions import version_pages
 
 BLUEPRINTS = (
     sign_in_pages,
     invitation_pages,
     password_reset_pages,
+    unsubscribe_pages,
     account_pages,
     shared_pages,
     overview_pages,

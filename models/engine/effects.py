@@ -23,6 +23,7 @@ from models.engine.records import (
     ReleaseLimitReservation,
     ResumeProvider,
     StoreLinks,
+    StoreRecipient,
     Suppress,
 )
 from models.ids import new_id
@@ -84,6 +85,13 @@ _STORE_LINKS = """
     insert into message_links (token, workspace_id, message_id, position, url)
     select l.token, m.workspace_id, m.id, l.position, l.url
     from messages m, unnest(%s::text[], %s::text[]) with ordinality l(token, url, position) where m.id = %s
+"""
+
+_STORE_RECIPIENT = """
+    insert into email_recipients (workspace_id, address_hash, address)
+    select workspace_id, %s, %s from executions where id = %s
+    on conflict (workspace_id, address_hash) do update set address = excluded.address
+    where email_recipients.address is null
 """
 
 
@@ -149,3 +157,8 @@ def _(effect: DetectReply, cursor: Any, execution_id: str) -> None:
 def _(effect: StoreLinks, cursor: Any, execution_id: str) -> None:
     tokens, urls = list(effect.urls_by_token), list(effect.urls_by_token.values())
     cursor.execute(_STORE_LINKS, (tokens, urls, effect.message_id))
+
+
+@_apply.register
+def _(effect: StoreRecipient, cursor: Any, execution_id: str) -> None:
+    cursor.execute(_STORE_RECIPIENT, (effect.address_hash, effect.address, execution_id))

@@ -90,6 +90,14 @@ class StoreLinks:
 
 
 @dataclass(frozen=True)
+class StoreRecipient:
+    """Keep the address behind the hash that the links of an e-mail carry."""
+
+    address_hash: bytes
+    address: str
+
+
+@dataclass(frozen=True)
 class CountRun:
     """A succeeded step that counts as a run: its kind and time."""
 
@@ -107,6 +115,7 @@ Effect = (
     | ResumeProvider
     | DetectReply
     | StoreLinks
+    | StoreRecipient
 )
 
 

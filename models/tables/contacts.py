@@ -203,6 +203,20 @@ class SuppressedAddress(Table):
         )
 
 
+class EmailRecipient(Table):
+    """The address behind the hash of links in e-mail, until it is erased, and the topics it allowed or refused."""
+
+    workspace_id = reference(Workspace)
+    address_hash = BytesField()
+    address = TextField(null=True)
+    topics = JsonField(default_sql="'{}'")
+    created_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "email_recipients"
+        primary_key = peewee.CompositeKey("workspace_id", "address_hash")
+
+
 class AddressKey(Table):
     """The key of a workspace's address hashes, encrypted. It is never replaced."""
 

@@ -19,8 +19,13 @@ _WEBHOOK_SECRETS = {
 def list_missing_settings(facts: ProviderFacts) -> list[MissingSetting]:
     """Return the missing settings, those that active automations need first. The sandbox needs none."""
     rows: dict[str, MissingSetting] = {}
-    for row in (*_list_required(facts), *_list_webhook_secrets(facts), *_list_click_url(facts)):
-        # Facebook and Instagram need the same one.
+    for row in (
+        *_list_required(facts),
+        *_list_webhook_secrets(facts),
+        *_list_unsubscribe_url(facts),
+        *_list_click_url(facts),
+    ):
+        # Facebook and Instagram need the same one, and so do unsubscribing and clicks.
         rows.setdefault(row.variable, row)
     return sorted(rows.values(), key=lambda row: not row.needed)
 
@@ -57,6 +62,16 @@ def _list_webhook_secrets(facts: ProviderFacts) -> list[MissingSetting]:
         for variable, (provider, service, meaning) in _WEBHOOK_SECRETS.items()
         if not facts.workspace.missing_secrets.get(provider) and not getattr(facts.workspace.settings, variable.lower())
     ]  # fmt: skip
+
+
+def _list_unsubscribe_url(facts: ProviderFacts) -> list[MissingSetting]:
+    """Return BECKON_URL where e-mail is sent without headers to unsubscribe, which need https (RFC 8058)."""
+    if "send_email" not in facts.used or facts.workspace.sandboxed:
+        return []
+    if facts.workspace.settings.url.startswith("https://"):
+        return []
+    meaning = "One-click unsubscription: e-mail has no header or footer link for it, because BECKON_URL is not https."
+    return [MissingSetting("BECKON_URL", "email", meaning, "/settings", "the environment", needed=False)]
 
 
 def _list_click_url(facts: ProviderFacts) -> list[MissingSetting]:

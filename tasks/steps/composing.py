@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from rules.visible_text import has_visible_character
 from tasks.runtime import message_rows
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.engine import Engine
-from tasks.steps import direct_messages
+from tasks.steps import direct_messages, unsubscribe_links
 from tasks.steps.channels import find_address, get_channel
 from tasks.steps.link_tracking import LinkTracker, find_tracker
 from tasks.steps.review_gate import get_initial_status
@@ -38,7 +38,11 @@ def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> MessageRow
     facts, channel = claimed.build_facts(), get_channel(step)
     provider, sandbox = CHANNELS[channel].provider, _is_sandbox(engine, claimed)
     tracker = find_tracker(engine.settings, step, provider, sandbox=sandbox)
+    if channel == "email":
+        facts |= unsubscribe_links.build_variables(engine.settings, claimed, find_address(claimed, step) or "")
     content = _build_content(claimed, step, facts, tracker)
+    if channel == "email":
+        content = _complete_email(engine, claimed, step, content)
     fields = {name: render_one_line(step, name, facts) for name in ("subject", "from", "reply_to")}
     row = message_rows.update(
         claimed,
@@ -59,6 +63,13 @@ def prepare(engine: Engine, claimed: ClaimedExecution, step: Step) -> MessageRow
     if tracker and tracker.urls_by_token:
         claimed.add_effect(StoreLinks(row["id"], tracker.urls_by_token))
     return row
+
+
+def _complete_email(engine: Engine, claimed: ClaimedExecution, step: Step, content: _Content) -> _Content:
+    """Add the footer of bulk e-mail, and keep whom its links belong to."""
+    unsubscribe_links.remember_recipient(claimed, content.to)
+    body = unsubscribe_links.add_bulk_footer(engine.settings, claimed, content.to, content.body, _find_format(step))
+    return replace(content, body=body)
 
 
 def _find_own_sender(claimed: ClaimedExecution, channel: str) -> str | None:

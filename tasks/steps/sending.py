@@ -7,6 +7,7 @@ to the contact: they do not change the stage.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import metrics
@@ -24,11 +25,12 @@ from tasks.runtime.breakers import rest_if_breaker_open
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine
 from tasks.runtime.outside_calls import track_call
-from tasks.steps import direct_messages, pacing
+from tasks.steps import direct_messages, pacing, unsubscribe_links
 from tasks.steps.accounts import resolve_account
 from tasks.steps.channels import find_address, get_channel, is_to_contact
 from tasks.steps.composing import prepare, render_one_line
 from tasks.steps.direct_messages import TO_COMMENT, Sender
+from tasks.steps.email_consent import is_suppressed
 from tasks.steps.follow_ups import as_output, find_stop_reason
 from tasks.steps.limit_reservations import reserve_daily_limits
 from tasks.steps.pauses import rest_if_provider_paused
@@ -53,7 +55,7 @@ def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[
     if skipped is not None:
         return _skip(claimed, step, skipped)
     message = prepare(engine, claimed, step)
-    _use_newest_address(claimed, step, message)
+    _use_newest_address(engine, claimed, step, message)
     if rest_if_in_review(claimed, step):
         return False
     if _wait_for_send_time(claimed, message) or rest_if_provider_paused(claimed, message["provider"]):
@@ -100,11 +102,14 @@ def _finish_sent(claimed: ClaimedExecution, step: Step, message: MessageRow) -> 
         moves.enter(claimed, "sent")
 
 
-def _use_newest_address(claimed: ClaimedExecution, step: Step, message: MessageRow) -> None:
+def _use_newest_address(engine: Engine, claimed: ClaimedExecution, step: Step, message: MessageRow) -> None:
     """Address the message as the contact is reached now: the address may have changed since the message was stored."""
     address = find_address(claimed, step) if is_to_contact(step) else None
     if address and address != message["to_address"]:
-        message_rows.update(claimed, step, to_address=address)
+        body = message["body"]
+        if message["channel"] == "email":
+            body = unsubscribe_links.readdress(engine.settings, claimed, body, message["to_address"], address)
+        message_rows.update(claimed, step, to_address=address, body=body)
 
 
 def _skip(claimed: ClaimedExecution, step: Step, reason: Skip) -> bool:
@@ -174,7 +179,7 @@ def _find_forbidding_rule(claimed: ClaimedExecution, step: Step, sender: Sender 
         return build_no_contact_skip(channel)
     # `direct_messages.find_refusal` below checks that the comment exists.
     address = kind if kind in TO_COMMENT else find_address(claimed, step)
-    refusal = check_reachability(channel, address, channel in claimed.suppressed)
+    refusal = check_reachability(channel, address, is_suppressed(claimed, channel))
     return refusal or (direct_messages.find_refusal(claimed, channel, kind, sender) if sender else None)
 
 
@@ -219,7 +224,7 @@ def _call_provider(engine: Engine, claimed: ClaimedExecution, step: Step, accoun
         report_url=build_report_url(
             engine.settings, claimed.settings or engine.settings, account, claimed.row["workspace_id"], message["key"]
         ),
-        headers={name: render(text, facts) for name, text in (step.with_.get("headers") or {}).items()},
+        headers=_build_headers(engine, claimed, step, facts),
         holds_lease=lambda: engine.leases.is_held(claimed),
         **direct_messages.build_outgoing_fields(message),
     )
@@ -227,6 +232,15 @@ def _call_provider(engine: Engine, claimed: ClaimedExecution, step: Step, accoun
         receipt = SENDERS[message["provider"]].send(account, outgoing)
     record_sent(claimed, step, receipt)
     return receipt
+
+
+def _build_headers(
+    engine: Engine, claimed: ClaimedExecution, step: Step, facts: Mapping[str, object]
+) -> dict[str, str]:
+    headers = {name: render(text, facts) for name, text in (step.with_.get("headers") or {}).items()}
+    if get_channel(step) == "email":
+        headers |= unsubscribe_links.build_headers(engine.settings, claimed, claimed.messages[step.id]["to_address"])
+    return headers
 
 
 def _measure_time_to_first(claimed: ClaimedExecution, step: Step) -> None:

@@ -131,9 +131,10 @@ def test_health_names_the_missing_address_once_a_step_counts_clicks(alice: Produ
     def list_variables() -> list[str]:
         return [row["variable"] for row in alice.get("/api/health").json["configuration"]]
 
-    alice.create()
-    assert "BECKON_URL" not in list_variables()
     counted = definition()
+    counted["steps"][0] |= {"action": "send_sms", "with": {"body": "Hello"}}
+    alice.create(definition=counted)
+    assert "BECKON_URL" not in list_variables()
     counted["steps"][0]["track_clicks"] = True
     alice.create(definition={"trigger": {"type": "a"}, "steps": [branch(counted["steps"])]})
     eventually(lambda: "BECKON_URL" in list_variables())

@@ -271,7 +271,9 @@ def test_a_route_without_a_role_is_open_only_as_in_the_table(world: World, route
             allowed = {
                 "anyone": {200, 302, 303, 403 if route.path == "/sign-in" else 200},
                 # A form of such a page needs the page's token first.
-                "secret address": {404 if route.is_api or route.method == "GET" else 403},
+                "secret address": {
+                    404 if route.is_api or route.method == "GET" or route.path.startswith("/u/") else 403
+                },
                 "signature": {403},
                 "site key": {401},
                 "allowed network": {403},

@@ -78,6 +78,7 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
                       **workspace},
         "audit": {"id": build_id("audit"), "actor_kind": "system", "actor_name": "Beckon", "action": "made",
                   "object_kind": "workspace", "object_id": workspace_id, **workspace},
+        "email_recipients": {"address_hash": build_id("h").encode(), "address": "bob@example.com", **workspace},
         "contacts": {"id": build_id("contacts"), "email": "bob@example.com", **workspace},
         "accounts": {"id": build_id("account"), "channel": "instagram", "external_id": build_id("account"),
                      **workspace},

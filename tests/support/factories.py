@@ -53,11 +53,13 @@ class Alice:
         name: str = "Welcome",
         enabled: bool = True,
         exclusive: bool = True,
+        **document: Any,
     ) -> str:
-        """Publish an automation; return its id."""
+        """Publish an automation, whose definition has the other fields; return its id."""
         definition: dict[str, Any] = {
             "trigger": {"type": trigger} if isinstance(trigger, str) else dict(trigger),
             "steps": [dict(step) for step in steps],
+            **document,
         }
         if rules:
             definition["rules"] = dict(rules)

@@ -252,6 +252,12 @@ class TestServices:
         unused = replace(facts, used={"send_sms"})
         assert "BECKON_URL" not in [row.variable for row in list_missing_settings(unused)]
 
+    @pytest.mark.parametrize(("url", "is_listed"), [("https://b.example", False), ("http://b.example", True)])
+    def test_one_click_unsubscription_needs_https(self, url: str, is_listed: bool) -> None:
+        facts = build_service_facts(used={"send_email"})
+        facts = replace(facts, workspace=replace(facts.workspace, settings=settings.load().replace(url=url)))
+        assert ("BECKON_URL" in [row.variable for row in list_missing_settings(facts)]) == is_listed
+
 
 class TestStores:
     def test_an_evicting_or_full_redis_is_a_problem(self) -> None:
