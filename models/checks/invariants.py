@@ -335,6 +335,12 @@ _SUPPRESSED_ADDRESSES_GET_NOTHING = """
         and a.address = m.to_address
     where not m.test and m.sent_at is not null
         and coalesce(m.sending_at, m.sent_at) > a.created_at + make_interval(secs => %(grace_seconds)s)
+        -- Transactional e-mail ignores that reason alone, and a topic can be allowed again.
+        and not (a.channel = 'email' and a.reason = 'unsubscribed' and exists (
+            select from executions e
+            join workflow_versions v on v.automation_id = e.automation_id and v.version = e.version
+            where e.id = m.execution_id
+                and (v.definition -> 'topic' is not null or v.definition -> 'transactional' = 'true'::jsonb)))
 """
 
 INVARIANTS = (

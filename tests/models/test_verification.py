@@ -243,6 +243,20 @@ def test_a_manual_violation_is_reported(completed_world, name, sql):
     assert name in list_broken_invariants()
 
 
+def test_transactional_mail_to_who_unsubscribed_is_no_violation(completed_world):
+    completed_world(
+        "insert into suppressed_addresses (id, workspace_id, channel, address, reason, created_at) select %(new)s, "
+        "workspace_id, channel, to_address, 'unsubscribed', sent_at - interval '61 seconds' from messages "
+        "where id = %(m)s"
+    )
+    assert list_broken_invariants() == {"suppressed_addresses_get_nothing"}
+    completed_world(
+        "update workflow_versions set definition = definition || '{\"transactional\": true}' "
+        "where automation_id = %(a)s"
+    )
+    assert list_broken_invariants() == set()
+
+
 def test_an_expired_lease_that_was_not_requeued_is_reported(accepted_world):
     accepted_world(
         "update executions set status = 'running', stage = 'checking', due_at = null, "
