@@ -122,7 +122,7 @@ def add_suppression(call: Caller, body: SuppressedAddressBody) -> Any:
     response={"lifted": schemas.array_of(schemas.TEXT)},
     statuses=(404,),
 )
-def lift_suppression(call: Caller, body: LiftedAddressBody) -> Any:
+def lift_address(call: Caller, body: LiftedAddressBody) -> Any:
     """Lift every suppression of an address on one channel."""
     address = read_address(body.channel, body.address)
     return success(

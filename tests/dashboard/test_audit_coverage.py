@@ -86,7 +86,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "POST /account/name": {"name": "Another name"},
     "POST /contacts/new": {"email": "another@example.com"},
     "POST /contacts/{contact_id}": {"firstName": "Another"},
-    "POST /contacts/import": {"csv": "email\nlast@example.com", "confirm": "1"},
+    "POST /contacts/import": {"csv": "email\nlast@example.com", "confirm": "1", "previewed": "email"},
     "POST /automations/new": {"name": "New", "type": "workflow", "text": _WORKFLOW, "enabled": "1"},
     "POST /automations/playbooks": {"name": "New playbook", "version": "0"},
     "POST /automations/{automation_id}/edit": {"name": "Edited", "text": _WORKFLOW, "version": "1"},

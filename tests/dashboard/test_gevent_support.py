@@ -80,12 +80,12 @@ csv = "email,phone\\n" + "".join(
 
 def refuse():
     try:
-        parse_csv("nothing known\\n1\\n")
+        parse_csv("email\\n" + "x" * 200_000, {})
     except ProblemError as error:
         return error.status
 
 with app.test_request_context():
-    imported = ticks_during(lambda: parse_csv(csv).valid)
+    imported = ticks_during(lambda: parse_csv(csv, {}).valid)
     refused = refuse()
 disconnect(app)
 print(json.dumps({"estimated": estimated, "mailed": mailed, "imported": imported, "refused": refused,

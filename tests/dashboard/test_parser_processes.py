@@ -24,7 +24,8 @@ from tests.support.waiting import eventually
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = Request("json", b"[1]", {"max_values": 9}, 5.0)
 #: Takes a second.
-LONG = Request("contacts", b"email\n" + b"".join(b"a%d@example.com\n" % number for number in range(19_000)), {}, 60.0)
+LONG = Request("contacts", b"email\n" + b"".join(b"a%d@example.com\n" % number for number in range(19_000)),
+               {"choices": {}}, 60.0)  # fmt: skip
 
 
 @pytest.fixture

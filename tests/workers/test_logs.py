@@ -156,3 +156,4 @@ def test_work_goes_on_where_nobody_reads_the_log(monkeypatch, gathers):
         logger = logs.GatheringLogger() if gathers else logs.StderrLogger()
         logger.info("a line")
         logs.flush()
+        assert not log.closed
