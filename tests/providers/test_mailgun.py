@@ -172,6 +172,7 @@ def test_an_email_carries_sender_reply_address_headers_and_html(sandbox: Running
         "from": "Bob <bob@example.com>",
         "to": "Ada <ada@example.com>",
         "subject": "Grüße",
+        "text": "Grüße",
         "html": "<p>Grüße</p>",
         "v:beckon_key": "exec-1/hello/0",
         "h:Reply-To": "team@example.com",
