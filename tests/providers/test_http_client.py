@@ -304,10 +304,11 @@ def test_a_small_request_is_one_write_and_a_large_one_two(
     sizes: list[int] = []
     send = HTTPConnection.send
     monkeypatch.setattr(HTTPConnection, "send", lambda self, data: (sizes.append(len(data)), send(self, data))[1])
-    server = scripted_server(respond_with(OK), respond_with(OK))
 
-    http_client.send_request(build_call(server, body=b"x"))
-    http_client.send_request(build_call(server, body=b"x" * http_client.MAX_SINGLE_WRITE_BYTES))
+    # A server each: the second call must not write to the connection that the first one's closes.
+    http_client.send_request(build_call(scripted_server(respond_with(OK)), body=b"x"))
+    large = b"x" * http_client.MAX_SINGLE_WRITE_BYTES
+    http_client.send_request(build_call(scripted_server(respond_with(OK)), body=large))
 
     assert len(sizes) == 3
     assert sizes[2] == http_client.MAX_SINGLE_WRITE_BYTES

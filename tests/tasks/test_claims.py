@@ -222,7 +222,7 @@ def test_a_worker_that_gave_up_its_lease_writes_nothing_more(
 
 def test_a_rejected_record_leaves_no_open_transaction(engine: Engine, idle: Worker, group_commit: GroupCommit) -> None:
     bad, good, _ = claim_batch(engine, group_commit)
-    bad.add_effect(Suppress(bad.row["contact_id"], "email", "c0@example.com", "blocked"))
+    bad.add_effect(Suppress(bad.row["workspace_id"], bad.row["contact_id"], "email", "c0@example.com", "blocked"))
     # PostgreSQL rejects this: a skipped execution must have a reason.
     bad.state.update(status="skipped", stage="skipped")
     moves.enter(good, "eligible")
