@@ -75,7 +75,7 @@ def stop_postgres_for_lack_of_space(app: RunningApp) -> None:
     flood = "select pg_logical_emit_message(false, 'filler', repeat('x', 1000000)) from generate_series(1, 40)"
     with closing(psycopg2.connect(str(app.access()["databaseUrl"]))) as connection, pytest.raises(psycopg2.Error):
         connection.cursor().execute(flood)
-    eventually(lambda: find_program(app, "postgres")["state"] != "RUNNING", timeout=30)
+    eventually(lambda: find_program(app, "postgres")["state"] != "RUNNING", timeout=90)
 
 
 def find_program(app: RunningApp, name: str) -> dict[str, Any]:

