@@ -118,7 +118,7 @@ def test_workers_killed_at_random_lose_nothing_and_send_nothing_twice(
     assert (seen.mismatches, seen.samples > 10) == ([], True)
     # A send that the provider accepted is found there; one that never reached it stays unknown and is not resent.
     sent = "select count(*) = %s from messages where status = 'sent'"
-    eventually(lambda: fetch_value(sent, (len(count_sent_by_recipient(sandbox)),)), timeout=2 * RECOVERY_SECONDS)
+    eventually(lambda: fetch_value(sent, (len(count_sent_by_recipient(sandbox)),)), timeout=90)
     eventually(lambda: all_finished(200), timeout=RECOVERY_SECONDS)
     assert set(count_sent_by_recipient(sandbox).values()) == {1}
     outcomes = Counter(message["status"] for message in fetch_rows("select status from messages"))
