@@ -218,10 +218,11 @@ class _Adapter(peewee.Psycopg2Adapter):
     """Peewee's connector, which opens connections of our class and sets up their sessions."""
 
     def connect(self, db: Any, **params: Any) -> _Connection:
-        """Open a connection."""
+        """Open a connection, marked with the pool whose parameters these are: another thread may open the next one."""
+        pool_number = params.pop("pool_number")
         options = {**params, "connection_factory": _Connection, "cursor_factory": _Cursor}
         connection: _Connection = super().connect(db, **options)  # type: ignore[no-untyped-call]
-        connection.pool_number = _pool_number
+        connection.pool_number = pool_number
         _set_up_session(connection, db.settings)
         return connection
 
@@ -558,7 +559,14 @@ def open_pool(url: str, role: Role | None, size: int) -> None:
     server_waits.server.use(parameters)
     # Peewee keeps parameters of an earlier URL that this one lacks.
     db.connect_params = {}
-    db.init(parameters.pop("dbname"), max_connections=size, stale_timeout=300, timeout=10, **parameters)
+    db.init(
+        parameters.pop("dbname"),
+        max_connections=size,
+        stale_timeout=300,
+        timeout=10,
+        pool_number=_pool_number,
+        **parameters,
+    )
 
 
 def get_pool_number() -> int:
