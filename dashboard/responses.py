@@ -45,9 +45,14 @@ class Json(JSONProvider):
         return load_json(s)
 
 
+def format_time(at: datetime) -> str:
+    """Format an aware time as RFC 3339 in UTC: `2026-05-04T09:00:00.125Z`."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def _encode_value(value: object) -> object:
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return format_time(value)
     if isinstance(value, uuid.UUID | date):
         return str(value)
     if isinstance(value, Decimal):

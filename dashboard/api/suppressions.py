@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC
 from typing import Annotated, Any, cast
 
 import flask
@@ -13,23 +11,21 @@ from dashboard.access import Caller
 from dashboard.api import schemas
 from dashboard.api.contacts import Channel
 from dashboard.bodies import LARGE_BODY_LIMIT, Body, ShortText
+from dashboard.csv_download import respond_with_csv
 from dashboard.errors import invalid_request
 from dashboard.parsing import parse_apart
 from dashboard.resource import Resource
-from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
+from dashboard.responses import fetch_page, format_time, parse_row_cursor, success, to_api_fields
 from models import suppression
 from models.reports import suppressions as report
 from models.reports.suppressions import SuppressedAddressRow, SuppressionFilters
 from models.tables.contacts import SuppressionReason
 from rules.addresses import MAX_LENGTH, normalise_address
-from rules.csv_cells import format_row
 from rules.problems import Problem
 from rules.suppression_file import ERASED, REASONS
 
 suppressions = Resource("suppressions")
 
-#: Rows that the export reads at once.
-EXPORT_BATCH = 1_000
 #: Maximum problems in the response of an import.
 MAX_LISTED_PROBLEMS = 200
 
@@ -157,13 +153,17 @@ def import_suppressions(call: Caller, body: SuppressionImport) -> Any:
 )
 def export_suppressions(call: Caller, query: SuppressionFilterQuery) -> Any:
     """Download the suppressed addresses as CSV."""
-    return respond_with_csv(call, query.to_filters())
+    return download(call, query.to_filters())
 
 
-def respond_with_csv(call: Caller, filters: SuppressionFilters) -> flask.Response:
+def download(call: Caller, filters: SuppressionFilters) -> flask.Response:
     """The addresses that match as CSV, newest first, in pieces."""
-    headers = {"Content-Disposition": 'attachment; filename="suppressions.csv"'}
-    return flask.Response(_export_lines(call.workspace_id, filters), mimetype="text/csv", headers=headers)
+    return respond_with_csv(
+        "suppressions.csv",
+        ("channel", "address", "reason", "created_at"),
+        lambda limit, before: report.fetch_page(call.workspace_id, filters, limit, before),
+        _build_cells,
+    )
 
 
 def import_file(call: Caller, text: str) -> dict[str, Any]:
@@ -186,17 +186,5 @@ def read_address(channel: str, text: str) -> str:
         raise invalid_request([Problem("address", str(error))]) from None
 
 
-def _export_lines(workspace_id: str, filters: SuppressionFilters) -> Iterator[str]:
-    yield format_row(("channel", "address", "reason", "created_at"))
-    before: str | None = None
-    while True:
-        rows = report.fetch_page(workspace_id, filters, EXPORT_BATCH, before)
-        yield "".join(_format_row(row) for row in rows)
-        if len(rows) < EXPORT_BATCH:
-            return
-        before = rows[-1]["id"]
-
-
-def _format_row(row: SuppressedAddressRow) -> str:
-    at = row["created_at"].astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return format_row((row["channel"], row["address"] or ERASED, row["reason"], at))
+def _build_cells(row: SuppressedAddressRow) -> tuple[str, ...]:
+    return (row["channel"], row["address"] or ERASED, row["reason"], format_time(row["created_at"]))

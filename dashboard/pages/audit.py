@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json  # readable values within one cell
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
@@ -15,20 +15,19 @@ from pydantic import AfterValidator, Field
 from dashboard.access import Caller
 from dashboard.api.audit import ActorChoice
 from dashboard.bodies import Body, ShortText
+from dashboard.csv_download import respond_with_csv
 from dashboard.pages import layout
 from dashboard.pages.filter_forms import Chip
-from dashboard.responses import fetch_page, parse_row_cursor
+from dashboard.responses import fetch_page, format_time, parse_row_cursor
 from models import audit, user
 from models.audit import AuditEntryRow, AuditFilters
 from models.reports import audit as report
 from rules.audit_actions import OBJECT_KINDS, describe_action, group_actions
-from rules.csv_cells import format_row
 
 audit_pages = flask.Blueprint("audit-pages", __name__)
 
 PAGE_SIZE = 50
-#: Entries that the export reads at once.
-EXPORT_BATCH = 1_000
+_COLUMNS = ("at", "actor kind", "actor", "action", "object kind", "object", "before", "after", "detail")
 
 ACTORS = {"user": "People", "api_key": "API keys", "command": "The beckon command", "system": "Beckon itself"}
 
@@ -115,29 +114,22 @@ def export() -> Any:
     """All entries that match the filters as CSV, newest first, in pieces."""
     call = layout.require_page_permission("admin")
     form, _ = layout.parse_query(AuditForm)
-    lines = _export_lines(call.workspace_id, _build_filters(form, call))
-    headers = {"Content-Disposition": 'attachment; filename="audit-log.csv"'}
-    return flask.Response(lines, mimetype="text/csv", headers=headers)
-
-
-def _export_lines(workspace_id: str, filters: AuditFilters) -> Iterator[str]:
-    yield format_row(("at", "actor kind", "actor", "action", "object kind", "object", "before", "after", "detail"))
-    before: str | None = None
-    while True:
-        rows = audit.fetch_page(workspace_id, EXPORT_BATCH, before, filters)
-        yield "".join(_format_entry(row) for row in rows)
-        if len(rows) < EXPORT_BATCH:
-            return
-        before = rows[-1]["id"]
-
-
-def _format_entry(row: AuditEntryRow) -> str:
-    rest = {name: value for name, value in row["detail"].items() if name not in ("before", "after")}
-    at = row["at"].astimezone(UTC).isoformat().replace("+00:00", "Z")
-    values = [_format_json(part) for part in (row["detail"].get("before"), row["detail"].get("after"), rest)]
-    return format_row(
-        (at, row["actor_kind"], row["actor_name"], row["action"], row["object_kind"], row["object_id"], *values)
+    filters = _build_filters(form, call)
+    return respond_with_csv(
+        "audit-log.csv",
+        _COLUMNS,
+        lambda limit, before: audit.fetch_page(call.workspace_id, limit, before, filters),
+        _build_cells,
     )
+
+
+def _build_cells(row: AuditEntryRow) -> tuple[Any, ...]:
+    rest = {name: value for name, value in row["detail"].items() if name not in ("before", "after")}
+    values = [_format_json(part) for part in (row["detail"].get("before"), row["detail"].get("after"), rest)]
+    return (
+        format_time(row["at"]), row["actor_kind"], row["actor_name"], row["action"], row["object_kind"],
+        row["object_id"], *values,
+    )  # fmt: skip
 
 
 def _format_json(value: Any) -> str:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import flask
 
+from dashboard.csv_download import respond_with_csv
 from dashboard.pages import layout
 from dashboard.pages.failures import FailuresForm
-from models.execution_filters import ExecutionFilters
 from models.reports import executions
 from models.reports.executions import ExecutionItem
-from rules.csv_cells import format_row
 
 failure_export_pages = flask.Blueprint("failure-export-pages", __name__)
 
-#: Rows of a file, and of one query.
-MAX_ROWS, PAGE_SIZE = 100_000, 1_000
+#: Rows of a file.
+MAX_ROWS = 100_000
 COLUMNS = (
     "execution", "automation", "version", "contact", "contactId", "status", "stage", "class", "provider", "code",
     "message", "attempt", "since", "nextRetryAt", "waitingFor",
@@ -29,21 +27,14 @@ def export() -> Any:
     """The failures that the filters match, newest first."""
     call = layout.require_page_permission()
     form, _ = layout.parse_query(FailuresForm)
-    lines = _write_lines(call.workspace_id, form.build_filters())
-    headers = {"Content-Disposition": 'attachment; filename="failures.csv"'}
-    return flask.Response(lines, mimetype="text/csv", headers=headers)
-
-
-def _write_lines(workspace_id: str, filters: ExecutionFilters) -> Iterator[str]:
-    yield format_row(COLUMNS)
-    before, written = None, 0
-    while written < MAX_ROWS:
-        rows = executions.fetch_page(workspace_id, filters, PAGE_SIZE, before)
-        yield "".join(format_row(_build_cells(row)) for row in rows)
-        written += len(rows)
-        if len(rows) < PAGE_SIZE:
-            return
-        before = rows[-1]["id"]
+    filters = form.build_filters()
+    return respond_with_csv(
+        "failures.csv",
+        COLUMNS,
+        lambda limit, before: executions.fetch_page(call.workspace_id, filters, limit, before),
+        _build_cells,
+        max_rows=MAX_ROWS,
+    )
 
 
 def _build_cells(row: ExecutionItem) -> tuple[Any, ...]:

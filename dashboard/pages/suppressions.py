@@ -12,9 +12,9 @@ from dashboard.api.suppressions import (
     LiftedAddressBody,
     SuppressedAddressBody,
     SuppressionFilterQuery,
+    download,
     import_file,
     read_address,
-    respond_with_csv,
 )
 from dashboard.bodies import Body, ShortText, check
 from dashboard.errors import ProblemError
@@ -183,4 +183,4 @@ def export() -> Any:
     """The addresses that match the filters as CSV."""
     call = layout.require_page_permission()
     form, _ = layout.parse_query(SuppressionFilterForm)
-    return respond_with_csv(call, form.to_filters())
+    return download(call, form.to_filters())
