@@ -91,7 +91,7 @@ ROUTES = tuple((channel.name, channel.provider) for channel in CHANNELS.values()
 RULES = (
     "automation_off", "suppressed", "no_address", "tags", "where", "frequency_cap", "active_hours", "daily_limit",
     "contact_daily_limit", "reentry", "cancelled", "window_closed", "no_comment", "comment_too_old",
-    "comment_deleted",
+    "comment_deleted", "loop",
 )  # fmt: skip
 _WAIT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 _WORK_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -9,12 +9,14 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 import peewee
+from peewee import fn
 
 from models.database import acting_as, transaction
 from models.encryption import encrypt
 from models.errors import Conflict
+from models.expressions import any_of, is_distinct_from
 from models.ids import new_id
-from models.queries import execute, fetch, fetch_first
+from models.queries import execute, exists, fetch, fetch_first
 from models.tables import Account
 
 
@@ -28,6 +30,8 @@ class AccountRow(TypedDict):
     name: str
     access_token: str | None
     created_at: datetime
+    username: str | None
+    scoped_id: str | None
 
 
 class SenderRow(TypedDict):
@@ -103,6 +107,26 @@ def find_by_external_id(channel: str, external_id: str) -> AccountRow | None:
     query = Account.select().where(Account.channel == channel, Account.external_id == external_id)
     with transaction():
         return fetch_first(AccountRow, query)
+
+
+def note_own_names(account_id: str, username: str | None, scoped_id: str | None) -> None:
+    """Keep the name and the other id that an account's own comment bears."""
+    names = {"username": username and username.lower(), "scoped_id": scoped_id}
+    columns = {name: text for name, text in names.items() if text}
+    if columns:
+        differs = any_of(*(is_distinct_from(getattr(Account, name), text) for name, text in columns.items()))
+        execute(Account.update(columns).where(Account.id == account_id, differs))
+
+
+def is_own(workspace_id: str, channel: str, external_id: str | None, username: str | None) -> bool:
+    """Whether an id or a username is that of an account of the workspace, by all that is known of it."""
+    names = [Account.external_id == external_id, Account.scoped_id == external_id]
+    if username:
+        handle = username.lower()
+        # A name that is written as a username is taken for one.
+        names += [Account.username == handle, fn.ltrim(fn.lower(Account.name), "@") == handle]
+    query = Account.select(Account.id).where(Account.workspace_id == workspace_id, Account.channel == channel)
+    return exists(query.where(any_of(*names)))
 
 
 def fetch_sender(

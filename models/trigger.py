@@ -81,10 +81,11 @@ _INSERT_TRIGGERS = PreparedStatement(
         "json",
     ),
     """
-    insert into triggers (id, workspace_id, type, source, contact_id, payload, test, idempotency_key, answer)
-    select id, %s::uuid, type, source, contact_id, payload, test, idempotency_key, answer
+    insert into triggers (id, workspace_id, type, source, contact_id, payload, test, idempotency_key, answer,
+        loop_depth)
+    select id, %s::uuid, type, source, contact_id, payload, test, idempotency_key, answer, loop_depth
     from json_to_recordset(%s::json) as input(id uuid, type text, source text, contact_id uuid, payload jsonb,
-        test boolean, idempotency_key text, answer jsonb)
+        test boolean, idempotency_key text, answer jsonb, loop_depth integer)
 """,
 )
 _INSERT_EXECUTIONS = PreparedStatement(
@@ -142,6 +143,7 @@ class NewTrigger:
     test: bool
     idempotency_key: str | None
     answer: Mapping[str, Any]
+    loop_depth: int | None = None
 
 
 @dataclass(frozen=True)

@@ -208,9 +208,10 @@ def _build_own_comment_callback(
     channel: str, account: str, value: Any, comment_id: str, text: str | None, at: datetime
 ) -> Callback | None:
     """Build the echo of our reply to a comment, which is the address; any other comment of ours is irrelevant."""
-    parent_id = get_id(value, "parent_id")
+    parent_id, scoped_id = get_id(value, "parent_id"), get_id(value, "from", "self_ig_scoped_id")
     if parent_id is None:
         return None
+    names = {"username": get_text(value, "from", "username"), "scopedId": scoped_id}
     return Callback(
         provider=channel,
         event_id=f"{account}:echo:{comment_id}",
@@ -220,5 +221,9 @@ def _build_own_comment_callback(
         address=parent_id,
         text=text[:MAX_TEXT_LENGTH] if text else None,
         occurred_at=at,
-        detail={"account": account, "as": "comment"},
+        detail={
+            "account": account,
+            "as": "comment",
+            **{name: item for name, item in names.items() if item is not None},
+        },
     )

@@ -2,7 +2,7 @@
 
 Rules are checked in this order; the first failing rule wins:
 
-    automation_off → reentry → no_contact, suppressed, no_address, window_closed, no_comment, comment_deleted,
+    automation_off → loop → reentry → no_contact, suppressed, no_address, window_closed, no_comment, comment_deleted,
     comment_too_old → tags → where → frequency_cap → active_hours
 
 Evaluated once per round. All measurements come in as `Facts`. Nothing is reserved here: the count of the frequency cap
@@ -21,6 +21,7 @@ from rules import conditions
 from rules.channels import CHANNELS
 from rules.definition import FrequencyCap, Rules
 from rules.facts import format_time
+from rules.loops import MAX_DEPTH
 from rules.schedule import DAYS, ActiveHours, find_next_opening
 
 
@@ -48,6 +49,8 @@ class Facts:
     entries: int | None = None
     #: Messages to the contact across all automations within the cap's window.
     messages_in_window: int | None = None
+    #: Automatic messages that the contact's event has answered in a row; None without such an event.
+    loop_depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ def evaluate(rules: Rules, facts: Facts) -> Verdict:
     if not facts.automation_enabled:
         return build_skip("automation_off", True, False, "The automation is turned off")
     for rule in (
+        _check_loop,
         _check_reentry,
         _check_reachability,
         _check_tags,
@@ -142,6 +146,13 @@ def build_frequency_cap_skip(cap: FrequencyCap, sent: int, pending: int = 0) -> 
 def format_channel(channel: str) -> str:
     """Return a channel's display name."""
     return CHANNELS[channel].noun
+
+
+def _check_loop(_rules: Rules, facts: Facts) -> Skip | None:
+    if facts.loop_depth is None or facts.loop_depth <= MAX_DEPTH:
+        return None
+    message = f"Loop: {facts.loop_depth} automatic messages in a row were answered within 10 minutes each"
+    return build_skip("loop", MAX_DEPTH, facts.loop_depth, message)
 
 
 def _check_reentry(rules: Rules, facts: Facts) -> Skip | None:

@@ -28,6 +28,8 @@ class TriggerRequest:
     body_hash: bytes = b""
     #: Whether an execution waited for this message: default replies then do not start.
     answered: bool = False
+    #: Automatic messages that this event of a contact has answered in a row; None for any other trigger.
+    loop_depth: int | None = None
 
 
 def hash_body(body: Mapping[str, Any]) -> bytes:

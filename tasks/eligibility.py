@@ -81,6 +81,7 @@ def _build_facts(engine: Engine, claimed: ClaimedExecution) -> eligibility.Facts
         in_flight=counts.get("in_flight"),
         entries=counts.get("entries"),
         messages_in_window=counts.get("messages_in_window"),
+        loop_depth=claimed.row["loop_depth"],
     )
 
 

@@ -12,6 +12,7 @@ _SHARED_TEXTS = {
     "window_closed": "The last message on this channel is more than 24 hours old, or there is none",
     "comment_too_old": "The comment is older than 7 days, the limit for a private reply",
     "contact_daily_limit": "Each of these contacts got its messages for today",
+    "loop": "Loop: each automatic message was answered within 10 minutes, more than 10 times in a row",
     "cancelled": "Cancelled by an operator",
     "discarded": "Discarded by an operator",
 }

@@ -31,6 +31,8 @@ RULES = {
                       _AUTOMATION),
     "active_hours": ("To wait for active hours instead of skipping, set outside_hours: wait in the rules.",
                      _AUTOMATION),
+    "loop": ("Another program seems to answer the messages. The automation answers again 10 minutes after its last "
+             "message, or when the contact taps a button.", _CONTACT),
     "no_address": ("Give the contact an address for this channel, then trigger again.", _CONTACT),
     "no_comment": ("reply_comment needs the trigger instagram.comment.", _AUTOMATION),
     "no_contact": ("Name a contact in the trigger.", None),

@@ -178,7 +178,7 @@ _CLAIM = """
     from claimed c where c.stage <> c.stage_before
 )
 select c.*, beckon_now() as claimed_at,
-    t.type as trigger_type, t.payload,
+    t.type as trigger_type, t.payload, t.loop_depth,
     a.name as automation_name, a.type as automation_type, a.enabled as automation_enabled,
     a.automatic_retries, a.deleted_at is not null as automation_deleted, a.paused_at is not null as automation_paused,
     w.timezone as workspace_timezone, w.demo,

@@ -169,6 +169,7 @@ class ClaimedRow(ExecutionState):
     sent_monotonic: float
     trigger_type: str
     payload: dict[str, Any]
+    loop_depth: int | None
     automation_name: str
     automation_type: str
     automation_enabled: bool

@@ -91,6 +91,9 @@ class Account(Table):
     name = TextField(default_sql="''")
     access_token = TextField(null=True)
     created_at = TimeField(default_sql=NOW)
+    #: The name and the other id that the account's own comments bear.
+    username = TextField(null=True)
+    scoped_id = TextField(null=True)
 
     class Meta:
         table_name = "accounts"

@@ -44,6 +44,8 @@ class Trigger(Table):
     idempotency_key = TextField(null=True)
     answer = JsonField()
     created_at = TimeField(default_sql=NOW)
+    #: Automatic messages that a contact's event has answered in a row; null for any other trigger.
+    loop_depth = IntegerField(null=True)
 
     class Meta:
         table_name = "triggers"

@@ -101,7 +101,9 @@ def _apply(row: InboundEventRow) -> Outcome | None:
         return Outcome(NOT_IN_SANDBOX)
     if _awaits_answer(reader, callback, message_row, row["received_at"]):
         return None
-    return reader.apply(ReceivedEvent(callback, message_row, at, row["workspace_id"], from_sandbox=row["sandbox"]))
+    return reader.apply(
+        ReceivedEvent(callback, message_row, at, row["workspace_id"], row["sandbox"], row["received_at"])
+    )
 
 
 def _awaits_answer(

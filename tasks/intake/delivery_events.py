@@ -17,7 +17,8 @@ from providers.base import Callback
 from providers.registry import ReadEvent
 from rules.channels import CHANNELS
 from tasks.intake.callback_moves import find_by_text, note_ambiguity, update_message_status, wake_for_reply
-from tasks.intake.event_readers import OTHER_WORKSPACE, Outcome, ReceivedEvent
+from tasks.intake.event_readers import OTHER_WORKSPACE, OWN_EVENT, Outcome, ReceivedEvent
+from tasks.intake.own_addresses import is_from_own_address
 from tasks.runtime.notifications import notify_after_commit
 
 #: Kinds that suppress the contact, with the reason that is recorded.
@@ -60,12 +61,19 @@ class DeliveryEventReader:
             return Outcome("unknown message")
         if event.workspace_id not in (None, event.message["workspace_id"]):
             return Outcome(OTHER_WORKSPACE)
+        if _is_own(event, event.message["workspace_id"]):
+            return Outcome(OWN_EVENT, event.message["workspace_id"])
         update_message_status(event.message, event.callback)
         if event.from_sandbox and not workspace.is_demo(event.message["workspace_id"]):
             _apply_to_test(event.callback, event.message)
         else:
             _apply_to_contact(event, event.message)
         return Outcome(event.callback.kind, event.message["workspace_id"])
+
+
+def _is_own(event: ReceivedEvent, workspace_id: str) -> bool:
+    """Whether a reply comes from the workspace itself; a request to stop counts from any address."""
+    return event.callback.kind == "replied" and is_from_own_address(event.callback, event.message, workspace_id)
 
 
 def _apply_to_test(callback: Callback, message_row: StoredMessageRow) -> None:
@@ -103,6 +111,8 @@ def _receive_from_contact(event: ReceivedEvent) -> Outcome:
     )
     if contact is None:
         return Outcome("unknown sender")
+    if _is_own(event, contact["workspace_id"]):
+        return Outcome(OWN_EVENT, contact["workspace_id"])
     if callback.kind == "unsubscribed":
         suppression.add_for_contact(contact["workspace_id"], contact["id"], channel, callback.address, "unsubscribed")
     contact_matching.note_event([contact["id"]])

@@ -28,6 +28,8 @@ class ReceivedEvent:
     workspace_id: str | None
     #: Whether the sandbox signed it.
     from_sandbox: bool
+    #: When it arrived.
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Outcome:
 NOT_IN_SANDBOX = "not of the sandbox"
 #: The event is about a message of a workspace other than the one in its path or of its account.
 OTHER_WORKSPACE = "another workspace's message"
+#: The event is a comment or message of the workspace's own account or address, so it answers and starts nothing.
+OWN_EVENT = "own"
 
 
 class EventReader(Protocol):

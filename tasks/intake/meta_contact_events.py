@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from models import contact_matching, conversation, inbound_event, suppression
+from models import answered_message, contact_matching, conversation, inbound_event, suppression
 from models.conversation import ReceivedMessageRow
 from providers.base import Callback
 from providers.meta_messages import list_text_event_ids
 from rules.facts import format_time
+from rules.loops import ANSWER_WINDOW, CLOCK_TOLERANCE, compute_depth
 from rules.trigger_requests import TriggerRequest, hash_body
 from tasks.intake.callback_moves import wake_for_reply
 from tasks.intake.event_readers import ReceivedEvent
@@ -55,6 +56,7 @@ class _ContactEvent:
 
     callback: Callback
     at: datetime
+    received_at: datetime
     from_sandbox: bool
     workspace_id: str
     account_id: str | None
@@ -66,8 +68,8 @@ class _ContactEvent:
         """Match or create the person's contact, and lock it."""
         contact = match_contact(received.callback, workspace_id)
         return cls(
-            received.callback, received.at, received.from_sandbox, workspace_id, account_id, contact.id,
-            contact.is_sample,
+            received.callback, received.at, received.received_at, received.from_sandbox, workspace_id, account_id,
+            contact.id, contact.is_sample,
         )  # fmt: skip
 
     @property
@@ -119,10 +121,32 @@ class _ContactEvent:
             body_hash=hash_body({"event": self.callback.event_id}),
             answered=answered,
             demo=self.is_sample,
+            loop_depth=compute_depth(self._find_answered_depth()),
         )
         (result,) = accept(self.workspace_id, [request], "webhook")
         if isinstance(result, RejectedTrigger):
             raise ApplyFailed("; ".join(problem.message for problem in result.problems))
+
+    def _find_answered_depth(self) -> int | None:
+        """Find the depth of the automatic message that the event answers; None where it answers none.
+
+        A comment answers in its thread only, and neither a story reply nor a tap on a button answers a text.
+        """
+        thread_id = self._find_thread() if self.kind == "comment" else None
+        is_answer = thread_id is not None or (self.kind == "message" and "payload" not in self.detail)
+        if not is_answer:
+            return None
+        # What was sent after the event arrived, or was written, is no message that it answers.
+        until = min(self.received_at, self.at + CLOCK_TOLERANCE)
+        return answered_message.find_depth(
+            self.contact_id, self.channel, self.at - ANSWER_WINDOW, until,
+            message_id=self.detail.get("answers"), thread_id=thread_id,
+        )  # fmt: skip
+
+    def _find_thread(self) -> str | None:
+        """Find the comment that this one replies to. The parent of a page's first comments is the post."""
+        parent_id = self.detail.get("parentId")
+        return None if parent_id == self.detail.get("mediaId") else parent_id
 
 
 def _unsubscribe(event: _ContactEvent) -> None:

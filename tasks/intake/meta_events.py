@@ -20,7 +20,7 @@ from providers.base import Callback
 from providers.meta_callbacks import get_meta_timestamp
 from providers.registry import ReadEvent
 from tasks.intake.callback_moves import STATUS, find_by_text, note_ambiguity, update_message_status, wake_for_reply
-from tasks.intake.event_readers import NOT_IN_SANDBOX, OTHER_WORKSPACE, Outcome, ReceivedEvent
+from tasks.intake.event_readers import NOT_IN_SANDBOX, OTHER_WORKSPACE, OWN_EVENT, Outcome, ReceivedEvent
 from tasks.intake.meta_contact_events import apply_contact_event
 from tasks.intake.meta_contacts import find_answered_message
 
@@ -67,11 +67,33 @@ class MetaEventReader:
         if event.from_sandbox and not workspace.is_demo(workspace_id):
             return _apply_to_test(event, workspace_id)
         if event.callback.kind in OWN_MESSAGE_KINDS:
+            _note_own_names(event.callback, account_id)
             _move_messages(event, workspace_id)
+        elif _is_own(event.callback, workspace_id):
+            return Outcome(OWN_EVENT, workspace_id)
         else:
             with acting_as(workspace_id):
                 apply_contact_event(event, workspace_id, account_id)
         return Outcome(event.callback.kind, workspace_id)
+
+
+def _note_own_names(callback: Callback, account_id: str | None) -> None:
+    username, scoped_id = (_get_text(callback, name) for name in ("username", "scopedId"))
+    if account_id is not None and (username or scoped_id):
+        account.note_own_names(account_id, username, scoped_id)
+
+
+def _is_own(callback: Callback, workspace_id: str) -> bool:
+    """Whether an event that Meta does not mark comes from an account of the workspace, by any of its ids or its name.
+
+    Meta names an account by other ids where another account of the workspace receives the event.
+    """
+    return account.is_own(workspace_id, callback.provider, callback.address, _get_text(callback, "username"))
+
+
+def _get_text(callback: Callback, name: str) -> str | None:
+    value = callback.detail.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _find_echoed_message(callback: Callback, at: datetime) -> StoredMessageRow | None:

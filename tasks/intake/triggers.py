@@ -285,7 +285,7 @@ class _Batch:
         self.triggers.append(
             NewTrigger(
                 trigger_id, request.type, self.source, contact_id, request.payload, request.test,
-                request.idempotency_key, _serialize_answer(result),
+                request.idempotency_key, _serialize_answer(result), request.loop_depth,
             )
         )  # fmt: skip
         self.results[index] = result

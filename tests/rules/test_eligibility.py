@@ -34,6 +34,7 @@ GOOD = Facts(
     in_flight=0,
     entries=0,
     messages_in_window=0,
+    loop_depth=10,
 )
 
 RULES_DOCUMENT: dict[str, Any] = {
@@ -65,6 +66,10 @@ CLOSED = build_skip("window_closed", "24 hours", None, "The window closed")
 #: Each failing fact with its rule, limit, measured value and message to the operator, in the order of the checks.
 FAULTS: list[tuple[dict[str, Any], str, object, object, str]] = [
     ({"automation_enabled": False}, "automation_off", True, False, "The automation is turned off"),
+    (
+        {"loop_depth": 11},
+        "loop", 10, 11, "Loop: 11 automatic messages in a row were answered within 10 minutes each",
+    ),
     ({"entries": 1}, "reentry", "once", 1, "The contact has been in this automation before"),
     ({"has_contact": False}, "no_contact", "email", None, "The trigger names no contact to message"),
     ({"suppressed": True}, "suppressed", "email", "email", "The contact is suppressed on e-mail"),

@@ -514,3 +514,31 @@ def test_a_reply_to_a_tests_message_concerns_only_that_test(engine: Engine) -> N
     assert execution(waiting["id"])["status"] == "waiting"
     assert fetch_value("select count(*) from received_messages") == 0
     execute("update executions set test = true where id = %s", (waiting["id"],))
+
+
+@pytest.mark.parametrize(
+    "sender",
+    ["Shop <Hello@shop.example.com>", "replies@shop.example.com", "Ours <step@shop.example.com>"],
+    ids=["configured sender", "address of replies", "sender of the message"],
+)
+def test_mail_from_our_own_address_is_no_reply(alice: Alice, monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
+    monkeypatch.setenv("MAILGUN_FROM", "Shop <hello@shop.example.com>")
+    body = {"subject": "Hi", "body": "Hello", "from": "Ours <step@shop.example.com>"}
+    email = [{"id": "mail", "action": "send_email", "with": body}]
+    wait = {"id": "answer", "action": "wait_until", "with": {"event": "contact.replied", "timeout": "2d"},
+            "then": HELLO, "else": []}  # fmt: skip
+    alice.automation([*email, wait])
+    waiting = wait_for_status(alice.trigger())
+    (message,) = messages(waiting["id"])
+    copy = mail("Got it", message) | {"from": sender, "recipient": "replies@shop.example.com"}
+    assert deliver_callback("mailgun_inbound", copy) == "own"
+    assert execution(waiting["id"])["status"] == "waiting"
+    assert deliver_callback("mailgun_inbound", mail("Got it", message)) == "replied"
+
+
+def test_an_sms_from_the_number_that_it_was_sent_to_is_no_reply(alice: Alice) -> None:
+    alice.automation(SEND_THEN_WAIT_FOR_REPLY)
+    waiting = wait_for_status(alice.trigger(contact=bob(phone="+15550000")))
+    assert deliver_callback("telnyx", telnyx_received("Got it", sender="+15550000")) == "own"
+    assert execution(waiting["id"])["status"] == "waiting"
+    assert deliver_callback("telnyx", telnyx_received("STOP", sender="+15550000")) == "unsubscribed"
