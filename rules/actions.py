@@ -32,11 +32,12 @@ from rules.stages import Queue
 
 #: Maximum characters of a text in a step.
 MAX_TEXT_LENGTH = 100_000
+MAX_ATTRIBUTE_NAME_LENGTH = 64
 
 _ADDRESS_WITH_NAME = re.compile(r"[^<>]*<([^<>]+)>")
 _EVENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,64}){0,7}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_ATTRIBUTE_NAME_LENGTH}}}")
 #: Headers that an e-mail may set: they carry no address and steer no mail server. The engine sets `List-Unsubscribe`.
 _EMAIL_HEADERS = frozenset({
     "auto-submitted", "comments", "feedback-id", "importance", "in-reply-to", "keywords", "list-id", "organization",
@@ -81,7 +82,11 @@ def check_email_header(name: str) -> str | None:
 
 def check_attribute_name(name: str) -> str | None:
     """Return why this cannot name a contact attribute, or None."""
-    return None if _NAME.fullmatch(name) else "must be 1 to 64 letters, digits, dots, hyphens or underscores"
+    return (
+        None
+        if _NAME.fullmatch(name)
+        else f"must be 1 to {MAX_ATTRIBUTE_NAME_LENGTH} letters, digits, dots, hyphens or underscores"
+    )
 
 
 def check_event_name(name: str) -> str | None:

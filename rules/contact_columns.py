@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
-from rules.actions import check_attribute_name
+from rules.actions import MAX_ATTRIBUTE_NAME_LENGTH, check_attribute_name
 from rules.problems import check_characters, shorten
 
 MAX_COLUMNS = 200
@@ -122,5 +122,5 @@ def _name_attribute(name: str) -> str:
     if not check_attribute_name(name):
         return name
     letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    attribute = re.sub(r"[^a-z0-9.-]+", "_", letters).strip("_.-")[:64]
+    attribute = re.sub(r"[^a-z0-9.-]+", "_", letters).strip("_.-")[:MAX_ATTRIBUTE_NAME_LENGTH]
     return "" if check_attribute_name(attribute) else attribute

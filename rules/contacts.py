@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,9 @@ from rules.problems import Problem, check_characters, describe_type, format_unkn
 from rules.schedule import find_zone
 
 MAX_NAME_LENGTH = 200
+MAX_EMAIL_LENGTH = 320
+MAX_PHONE_LENGTH = 40
+MAX_ZONE_LENGTH = 64
 MAX_TAGS = 100
 MAX_TAG_LENGTH = 64
 MAX_ATTRIBUTES_BYTES = 16 * 1024
@@ -33,6 +37,8 @@ _MAX_EMAIL_LENGTH = 254
 #: The categories of characters without a shape: formats such as U+202A, and variation selectors.
 _INVISIBLE = ("Cf", "Mn")
 _MINUS = "\u2212"
+#: A number with an exponent, or a text that looks like one.
+_EXPONENT = re.compile(r"[0-9]e[+-]?[0-9]")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -196,8 +202,26 @@ def _read_tags(value: object) -> list[str]:
 
 
 def measure_attributes(attributes: Mapping[str, Any]) -> int:
-    """Return the bytes of a contact's attributes, as its limit counts them."""
-    return len(format_json(attributes).encode())
+    """Return the bytes of a contact's attributes as PostgreSQL writes them, which their limit counts.
+
+    PostgreSQL writes numbers without an exponent: 1e+300 has 301 digits.
+    """
+    text = format_json(attributes)
+    exponents = sum(map(_measure_expansion, _iter_numbers(attributes))) if _EXPONENT.search(text) else 0
+    return len(text.encode()) + exponents
+
+
+def _iter_numbers(value: object) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _iter_numbers(item)
+
+
+def _measure_expansion(number: float) -> int:
+    """Return how many characters a number has more without an exponent."""
+    return len(format(Decimal(repr(number)), "f")) - len(repr(number))
 
 
 def _read_attributes(value: object) -> dict[str, Any]:
@@ -240,15 +264,15 @@ def _read_zone(text: str) -> str:
 
 #: Each API field: its column and its reader.
 _FIELDS: dict[str, tuple[str, Callable[[object], Any]]] = {
-    "externalId": ("external_id", _text_reader(200)),
+    "externalId": ("external_id", _text_reader(MAX_NAME_LENGTH)),
     "firstName": ("first_name", _text_reader(MAX_NAME_LENGTH)),
     "lastName": ("last_name", _text_reader(MAX_NAME_LENGTH)),
     "username": ("username", _text_reader(MAX_NAME_LENGTH)),
-    "email": ("email", _converted_text_reader(normalise_email, 320)),
-    "phone": ("phone", _converted_text_reader(normalise_phone, 40)),
+    "email": ("email", _converted_text_reader(normalise_email, MAX_EMAIL_LENGTH)),
+    "phone": ("phone", _converted_text_reader(normalise_phone, MAX_PHONE_LENGTH)),
     "facebookId": ("facebook_id", _text_reader(MAX_NAME_LENGTH)),
     "instagramId": ("instagram_id", _text_reader(MAX_NAME_LENGTH)),
-    "timezone": ("timezone", _converted_text_reader(_read_zone, 64)),
+    "timezone": ("timezone", _converted_text_reader(_read_zone, MAX_ZONE_LENGTH)),
     "tags": ("tags", _read_tags),
     "attributes": ("attributes", _read_attributes),
 }

@@ -21,6 +21,8 @@ from models.checks.analytics_counts import ANALYTICS_ADD_UP
 from models.checks.execution_counters import EXPECTED_COUNTERS
 from models.checks.execution_retention import KEEP_DAYS, KEEP_TEST_DAYS
 from models.engine.limits import ALL_CONTACTS
+from rules import contacts
+from rules.actions import MAX_ATTRIBUTE_NAME_LENGTH
 from rules.channels import CONTACT_CHANNELS
 from rules.stages import MOVES, STAGES_BY_STATUS
 
@@ -55,6 +57,15 @@ PARAMETERS: Mapping[str, Any] = {
     "keep_test_days": min(KEEP_TEST_DAYS, KEEP_DAYS),
     "all_contacts": ALL_CONTACTS,
     "contact_channels": CONTACT_CHANNELS,
+    "max_tags": contacts.MAX_TAGS,
+    "max_tag_length": contacts.MAX_TAG_LENGTH,
+    "max_attributes_bytes": contacts.MAX_ATTRIBUTES_BYTES,
+    "max_attributes_depth": contacts.MAX_ATTRIBUTES_DEPTH,
+    "max_attribute_name_length": MAX_ATTRIBUTE_NAME_LENGTH,
+    "max_name_length": contacts.MAX_NAME_LENGTH,
+    "max_email_length": contacts.MAX_EMAIL_LENGTH,
+    "max_phone_length": contacts.MAX_PHONE_LENGTH,
+    "max_zone_length": contacts.MAX_ZONE_LENGTH,
 }
 
 _STAGES_MATCH_STATUSES = """
@@ -343,6 +354,23 @@ _SUPPRESSED_ADDRESSES_GET_NOTHING = """
                 and (v.definition -> 'topic' is not null or v.definition -> 'transactional' = 'true'::jsonb)))
 """
 
+# A container at depth n is nested n levels deep, the attributes themselves at 0.
+_CONTACTS_ARE_WITHIN_LIMITS = """
+    select c.id, c.workspace_id from contacts c
+    where cardinality(c.tags) > %(max_tags)s
+        or exists (select from unnest(c.tags) tag where char_length(tag) > %(max_tag_length)s)
+        or octet_length(c.attributes::text) > %(max_attributes_bytes)s
+        or exists (
+            select from jsonb_object_keys(c.attributes) name where char_length(name) > %(max_attribute_name_length)s)
+        or jsonb_path_exists(
+            c.attributes, format('strict $.**{%%s} ? (@.type() == "object" || @.type() == "array")',
+                %(max_attributes_depth)s)::jsonpath)
+        or greatest(char_length(c.external_id), char_length(c.first_name), char_length(c.last_name),
+            char_length(c.username), char_length(c.facebook_id), char_length(c.instagram_id)) > %(max_name_length)s
+        or char_length(c.email) > %(max_email_length)s or char_length(c.phone) > %(max_phone_length)s
+        or char_length(c.timezone) > %(max_zone_length)s
+"""
+
 INVARIANTS = (
     Invariant("stages_match_statuses", "Every execution's status allows its stage.", _STAGES_MATCH_STATUSES),
     Invariant("moves_are_allowed", "Every move in the stage history is allowed.", _MOVES_ARE_ALLOWED),
@@ -408,6 +436,11 @@ INVARIANTS = (
         "suppressed_addresses_get_nothing",
         "No message was sent to an address after it was suppressed.",
         _SUPPRESSED_ADDRESSES_GET_NOTHING,
+    ),
+    Invariant(
+        "contacts_are_within_limits",
+        "No contact has more, longer or deeper tags, attributes and fields than the limits allow.",
+        _CONTACTS_ARE_WITHIN_LIMITS,
     ),
     Invariant("workspaces_are_separate", "All rows of an execution belong to one workspace.", _WORKSPACES_ARE_SEPARATE),
     Invariant(

@@ -27,17 +27,37 @@ from models.engine.records import (
     Suppress,
 )
 from models.ids import new_id
+from rules.contacts import MAX_ATTRIBUTES_BYTES, MAX_TAGS
 from rules.json_text import dump_json
 
+_TAGS = """(
+    select coalesce(array_agg(distinct tag), '{}') from unnest(tags || %(add_tags)s::text[]) as tag
+    where tag <> all(%(remove_tags)s::text[])
+)"""
+_ATTRIBUTES = """coalesce((
+    select jsonb_object_agg(key, item) from jsonb_each(attributes || %(attributes)s::jsonb) as e(key, item)
+    where item <> 'null'::jsonb
+), '{}')"""
+# The step compared its change with the contact that it had read. Another execution may have added to it since: the
+# limits hold for the row as it is once it is locked (`rules.contact_limits`).
 _CHANGE_CONTACT = """
-    update contacts set
-        tags = (select coalesce(array_agg(distinct tag), '{}') from unnest(tags || %s::text[]) as tag
-                where tag <> all(%s::text[])),
-        attributes = coalesce((select jsonb_object_agg(key, item)
-                       from jsonb_each(attributes || %s::jsonb) as e(key, item) where item <> 'null'::jsonb), '{}'),
-        updated_at = beckon_now()
-    where id = %s
+    update contacts set tags = {tags}, attributes = {attributes}, updated_at = beckon_now()
+    where id = %(contact_id)s and cardinality({tags}) <= greatest(%(max_tags)s, cardinality(tags))
+        and octet_length({attributes}::text) <= greatest(%(max_bytes)s, octet_length(attributes::text))
+""".format_map({"tags": _TAGS, "attributes": _ATTRIBUTES})
+_SKIP_CHANGE = """
+    update steps set status = 'skipped', output = output || %s::jsonb
+    where execution_id = %s and step_id = %s and round = %s and exists (select from contacts where id = %s)
 """
+#: The output of a step whose change would have brought the contact over a limit.
+_EXCESS = {
+    "addedTags": [], "removedTags": [], "set": {},
+    "skipped": {
+        "rule": "contact_limit",
+        "words": "The contact was not changed: other executions have added to it since, and it would have more than"
+        f" {MAX_TAGS} tags or {MAX_ATTRIBUTES_BYTES // 1024} KiB of attributes.",
+    },
+}  # fmt: skip
 
 _CREATE_TASK = """
     insert into contact_tasks (id, workspace_id, contact_id, execution_id, step_id, title, assignee, due_at)
@@ -108,9 +128,14 @@ def _apply(effect: object, cursor: Any, execution_id: str) -> None:
 
 @_apply.register
 def _(effect: ChangeContact, cursor: Any, execution_id: str) -> None:
-    cursor.execute(
-        _CHANGE_CONTACT, (effect.add_tags, effect.remove_tags, dump_json(effect.attributes), effect.contact_id)
-    )
+    change = {
+        **vars(effect), "attributes": dump_json(effect.attributes),
+        "max_tags": MAX_TAGS, "max_bytes": MAX_ATTRIBUTES_BYTES,
+    }  # fmt: skip
+    cursor.execute(_CHANGE_CONTACT, change)
+    if not cursor.rowcount:
+        step = (execution_id, effect.step_id, effect.round, effect.contact_id)
+        cursor.execute(_SKIP_CHANGE, (dump_json(_EXCESS), *step))
 
 
 @_apply.register

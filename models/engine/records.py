@@ -18,8 +18,13 @@ from rules.actions import RunKind
 
 @dataclass(frozen=True)
 class ChangeContact:
-    """Tags and attributes to add, remove or set on a contact."""
+    """Tags and attributes to add, remove or set on a contact, by a step of a round.
 
+    Where executions that end together would bring the contact over a limit, the later one's step is skipped.
+    """
+
+    step_id: str
+    round: int
     contact_id: str
     add_tags: list[str]
     remove_tags: list[str]

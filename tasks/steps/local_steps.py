@@ -116,7 +116,8 @@ def update_contact(engine: Engine, claimed: ClaimedExecution, step: Step) -> boo
     _change_loaded_contact(claimed.contact, add, remove, attributes)
     _check_limits(claimed.contact, before)
     if not claimed.test:
-        claimed.add_effect(ChangeContact(str(claimed.row["contact_id"]), add, remove, attributes))
+        contact_id = str(claimed.row["contact_id"])
+        claimed.add_effect(ChangeContact(step.id, claimed.round, contact_id, add, remove, attributes))
     step_rows.succeed(claimed, step, {"addedTags": add, "removedTags": remove, "set": attributes, "test": claimed.test})
     return True
 

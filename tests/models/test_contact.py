@@ -13,9 +13,11 @@ from models import contact, contact_matching, suppression
 from models.audit import SYSTEM
 from models.database import acting_as
 from models.errors import Conflict, NotFound
-from models.queries import execute
+from models.queries import execute, fetch_value
 from models.reports import contacts as report
 from models.reports.contacts import ContactFilters
+from rules.contacts import measure_attributes
+from rules.json_text import dump_json
 from tests.support.rows import fetch_row
 
 
@@ -188,3 +190,18 @@ def test_another_workspace_sees_and_changes_nothing(alices: str, charlies: str, 
     )
     with pytest.raises(NotFound):
         contact.change(charlies, ada, {"first_name": "Mine"}, SYSTEM)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"million": 1e6, "all": [1.0, 1e16, 1e17, -1e-7, 1e300, -1e-300, 0.1], "none": None, "yes": [True, {}]},
+        {"text": 'é "quoted" \\ 1e300\n\t', "whole": 2**62},
+    ],
+)
+def test_attributes_are_measured_as_the_database_writes_them(
+    as_dashboard: None, alices: str, attributes: dict[str, Any]
+) -> None:
+    with acting_as(alices):
+        size = fetch_value("select octet_length(%s::jsonb::text)", (dump_json(attributes),))
+    assert measure_attributes(attributes) == size

@@ -231,6 +231,20 @@ VIOLATIONS: list[tuple[str, str]] = [
         "workspace_id, channel, to_address, 'stopped', sent_at - interval '61 seconds' from messages "
         "where id = %(m)s",
     ),
+    *[
+        ("contacts_are_within_limits", f"update contacts set {excess} where workspace_id = %(w)s")
+        for excess in (
+            "tags = array(select 't' || n from generate_series(1, 101) n)",
+            "tags = array[repeat('t', 65)]",
+            "attributes = jsonb_build_object('text', repeat('é', 8190))",
+            "attributes = jsonb_build_object(repeat('n', 65), 1)",
+            """attributes = '{"a": {"b": {"c": {"d": {}}}}}'""",
+            """attributes = '{"a": [[[[]]]]}'""",
+            "first_name = repeat('n', 201)",
+            "username = repeat('é', 201)",
+            "external_id = repeat('n', 201)",
+        )
+    ],
     ("rows_have_executions", "delete from executions where id = %(e)s"),
     ("responses_have_executions", "delete from executions where id = %(e)s"),
     ("responses_have_executions", "update triggers set answer = '{\"executions\": []}' where id = %(t)s"),
@@ -241,6 +255,20 @@ VIOLATIONS: list[tuple[str, str]] = [
 def test_a_manual_violation_is_reported(completed_world, name, sql):
     completed_world(sql)
     assert name in list_broken_invariants()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "tags = array(select repeat('é', 64 - length(n::text)) || n from generate_series(1, 100) n)",
+        "attributes = jsonb_build_object('text', repeat('é', 8186))",
+        """attributes = '{"a": {"b": {"c": [1.0]}}}'""",
+        "first_name = repeat('é', 200), attributes = jsonb_build_object(repeat('n', 64), 1)",
+    ],
+)
+def test_a_contact_at_its_limits_is_no_violation(completed_world, values):
+    completed_world(f"update contacts set {values} where workspace_id = %(w)s")
+    assert list_broken_invariants() == set()
 
 
 def test_transactional_mail_to_who_unsubscribed_is_no_violation(completed_world):

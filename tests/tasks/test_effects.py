@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from dramatiq import Worker
 
 from models.engine.group_commit import GroupCommit
@@ -57,6 +58,44 @@ def test_many_executions_change_one_contact_without_losing_a_tag(engine: Engine)
     contact = fetch_row("select tags from contacts")
     assert contact is not None
     assert set(contact["tags"]) == {"lead", *(f"t{n}" for n in range(12))}
+
+
+def begin_update(engine: Engine, execution_id: str) -> ClaimedExecution:
+    """Claim an execution and run its step, which sees the contact as it is now; nothing is recorded."""
+    claimed_row = claim(engine.group_commit, execution_id)
+    assert claimed_row is not None
+    claimed = ClaimedExecution(claimed_row, engine.load_workflow(claimed_row["version_id"]))
+    moves.enter(claimed, "eligible")
+    update_contact(engine, claimed, claimed.workflow.steps[0])
+    return claimed
+
+
+@pytest.mark.parametrize(
+    ("before", "first", "second"),
+    [
+        ({"tags": [f"t{n}" for n in range(99)]}, {"add_tags": ["a"]}, {"add_tags": ["b"]}),
+        ({"attributes": {"old": "x" * 10_500}}, {"set": {"a": "x" * 3000}}, {"set": {"b": "x" * 3000}}),
+    ],
+)
+def test_two_executions_at_once_never_bring_a_contact_over_its_limits(
+    engine: Engine, idle: Worker, before: dict[str, Any], first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    alice = Alice()
+    contact = {"email": "bob@example.com", **before}
+    begun = []
+    for change in (first, second):
+        alice.automation([{"id": "update", "action": "update_contact", "with": change}], trigger=f"event.{len(begun)}")
+        accepted = alice.trigger(type=f"event.{len(begun)}", contact=contact)
+        begun.append(begin_update(engine, accepted.executions[0]["executionId"]))
+
+    assert engine.group_commit.record(begun[0].take_record())
+    changed = fetch_row("select tags, attributes from contacts")
+    assert engine.group_commit.record(begun[1].take_record())
+
+    assert fetch_row("select tags, attributes from contacts") == changed
+    rows = {row["execution_id"]: row for row in fetch_rows("select execution_id, status, output from steps")}
+    assert [rows[claimed.execution_id]["status"] for claimed in begun] == ["succeeded", "skipped"]
+    assert "other executions have added to it" in rows[begun[1].execution_id]["output"]["skipped"]["words"]
 
 
 def test_a_worker_that_lost_its_lease_changes_no_task_and_no_contact(engine: Engine, idle: Worker) -> None:
