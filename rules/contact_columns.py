@@ -77,7 +77,7 @@ def list_header_problems(columns: Sequence[Column]) -> list[str]:
     """Return what is wrong with the columns of a file, once for each of them."""
     names = [column.name for column in columns if column.name]
     if len(names) > MAX_COLUMNS:
-        return [f"must have at most {MAX_COLUMNS} columns, not {len(names)}"]
+        return [f"must have at most {MAX_COLUMNS} columns, not {len(names):,}"]
     problems = list(_list_name_problems(names))
     return problems or list(_list_target_problems(columns))
 

@@ -7,6 +7,7 @@ once, and then no row is read. An empty cell leaves its field unchanged.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,15 +15,25 @@ from typing import Any, NamedTuple
 from rules.body_json import invalid_body
 from rules.contact_columns import ATTRIBUTE, IGNORE, Column, count_known, list_header_problems, map_columns
 from rules.contacts import count_people, normalise
-from rules.csv_cells import format_row
-from rules.csv_text import CsvLines
+from rules.csv_cells import format_row, unescape_cell
+from rules.csv_text import CsvLines, CsvRow
 from rules.json_text import dump_json, load_json
 from rules.problems import Problem
 
 #: Maximum rows of a file.
-MAX_ROWS = 20_000
+MAX_ROWS = 50_000
 #: Rows of a batch, which the database takes in one transaction.
 BATCH_SIZE = 500
+#: A formula with which spreadsheets keep the zeros at the start of a text: ="00123".
+_TEXT_FORMULA = re.compile(r'="((?:[^"]|"")*)"')
+#: A number of more than eleven digits as spreadsheets write it: 1.78414E+16.
+_SHORTENED = re.compile(r"[+]?[0-9](?:[.,][0-9]+)?[eE][+][0-9]+")
+#: The fields whose texts may be all digits.
+_DIGITS = ("externalId", "phone", "facebookId", "instagramId")
+_LOST_DIGITS = (
+    "has lost digits: a spreadsheet wrote it as the number {}. Format the column as text there, enter the value again,"
+    " and export the file once more"
+)
 
 
 class ContactRow(NamedTuple):
@@ -89,7 +100,6 @@ def parse_contact_file(text: str, choices: Mapping[str, str]) -> ContactFile:
     Raises `BodyError` 422 where the text is not CSV, or too long.
     """
     contact_file = ContactFile()
-    lines = None
     try:
         lines = CsvLines(text, count_known)
         contact_file.columns = map_columns(lines.header, choices)
@@ -97,7 +107,7 @@ def parse_contact_file(text: str, choices: Mapping[str, str]) -> ContactFile:
         if not contact_file.header_problems:
             _read_rows(contact_file, lines)
     except csv.Error as error:
-        raise invalid_body([Problem("csv", f"line {lines.line if lines else 1}: {error}")]) from None
+        raise invalid_body([Problem("csv", str(error))]) from None
     return contact_file
 
 
@@ -105,10 +115,12 @@ def _read_rows(contact_file: ContactFile, lines: CsvLines) -> None:
     good: list[ContactRow] = []
     without_name = {number for number, name in enumerate(contact_file.header) if not name}
     unnamed: set[int] = set()
-    for cells in _bound(lines):
-        if any(cell.strip() for cell in cells):
-            _validate_row(contact_file, good, ContactRow(lines.line, {}, cells))
-            unnamed |= {number for number, cell in enumerate(cells) if number in without_name and cell.strip()}
+    for line, cells, fault in _bound(lines):
+        if fault:
+            contact_file.reject(ContactRow(line, {}, cells), "", fault)
+            continue
+        _validate_row(contact_file, good, ContactRow(line, {}, cells))
+        unnamed |= {number for number, cell in enumerate(cells) if number in without_name and cell.strip()}
     contact_file.header_problems = [
         f"column {number + 1} has values but no name in the first line" for number in sorted(unnamed)
     ]
@@ -118,11 +130,13 @@ def _read_rows(contact_file: ContactFile, lines: CsvLines) -> None:
     contact_file.batches = [dump_json(rows[start : start + BATCH_SIZE]) for start in range(0, len(rows), BATCH_SIZE)]
 
 
-def _bound(lines: CsvLines) -> Iterator[list[str]]:
-    for number, cells in enumerate(lines):
+def _bound(lines: CsvLines) -> Iterator[CsvRow]:
+    """Iterate over the rows that are not empty."""
+    rows = (row for row in lines if row.fault or any(cell.strip() for cell in row.cells))
+    for number, row in enumerate(rows):
         if number >= MAX_ROWS:
             raise invalid_body([Problem("csv", f"must have at most {MAX_ROWS:,} rows")])
-        yield cells
+        yield row
 
 
 def _validate_row(contact_file: ContactFile, good: list[ContactRow], row: ContactRow) -> None:
@@ -130,7 +144,12 @@ def _validate_row(contact_file: ContactFile, good: list[ContactRow], row: Contac
         message = f"has {len(row.cells)} cells where the first line has {len(contact_file.columns)}"
         contact_file.reject(row, "", message)
         return
-    fields, problems = normalise(_read_fields(contact_file.columns, row.cells))
+    texts = _read_fields(contact_file.columns, row.cells)
+    shortened = [name for name in _DIGITS if _SHORTENED.fullmatch(texts.get(name, ""))]
+    fields, problems = normalise({name: text for name, text in texts.items() if name not in shortened})
+    problems += [Problem(name, _LOST_DIGITS.format(texts[name])) for name in shortened]
+    if not texts:
+        problems = [Problem("", "has no value in a column that is imported")]
     for problem in problems:
         contact_file.reject(row, problem.path, problem.message)
     if not problems:
@@ -140,12 +159,19 @@ def _validate_row(contact_file: ContactFile, good: list[ContactRow], row: Contac
 def _read_fields(columns: list[Column], cells: list[str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     attributes: dict[str, str] = {}
-    for column, text in zip(columns, map(str.strip, cells), strict=True):
+    for column, text in zip(columns, map(_read_cell, cells), strict=True):
         if text and column.target == ATTRIBUTE:
             attributes[column.attribute] = text
         elif text and column.target != IGNORE:
             fields[column.target] = _split_tags(text) if column.target == "tags" else text
     return {**fields, "attributes": attributes} if attributes else fields
+
+
+def _read_cell(cell: str) -> str:
+    """Return the text of a cell, without the marks that keep a spreadsheet from changing it."""
+    text = cell.strip()
+    quoted = _TEXT_FORMULA.fullmatch(text)
+    return quoted[1].replace('""', '"').strip() if quoted else unescape_cell(text)
 
 
 def _split_tags(text: str) -> list[str]:

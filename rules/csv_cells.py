@@ -23,6 +23,11 @@ def escape_cell(text: str) -> str:
     return f"'{text}"
 
 
+def unescape_cell(text: str) -> str:
+    """Return the text of a cell that `escape_cell` has marked, without the mark; any other cell as it is."""
+    return text[1:] if text.startswith("'") and escape_cell(text[1:]) == text else text
+
+
 def format_row(cells: Iterable[object]) -> str:
     """Return one line of CSV with its line break; None is an empty cell."""
     line = io.StringIO()

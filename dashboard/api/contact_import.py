@@ -111,7 +111,7 @@ def _check_columns(contact_file: ContactFile, choices: Mapping[str, str]) -> Non
 def parse_csv(text: str, choices: Mapping[str, str]) -> ContactFile:
     """The validated rows of a file, or the problems of its first line. Raises `ProblemError` 422 where it is not CSV.
 
-    Twenty thousand rows take seconds, so another process reads them.
+    Fifty thousand rows take seconds, so another process reads them.
     """
     raw = text.encode("utf-8", "surrogatepass")
     return read_contact_file(parse_apart("contacts", raw, choices=dict(choices)))

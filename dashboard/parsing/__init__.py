@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 #: A larger body is parsed in another process; a batch's limit is larger.
 LARGE_BYTES = 64 * 1024
 LARGE_BATCH_BYTES = 512 * 1024
-#: Seconds of processor time for one request, and for a file of twenty thousand contacts.
+#: Seconds of processor time for one request, and for a file of fifty thousand contacts.
 CPU_SECONDS = 5.0
 CONTACTS_CPU_SECONDS = 20.0
 #: Seconds after which a client whose key has too much at once, or who found no free process, may try again.
