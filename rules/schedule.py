@@ -1,18 +1,26 @@
 """Parses and computes the times of the workflow language: durations, cron expressions, times of day, active hours.
 
-`now` is always an aware time; results are aware UTC. Local time follows the tz database: a nonexistent local time
-moves forward to the end of the gap, one that exists twice counts both times.
+`now` is always an aware time; results are aware UTC. Where an offset changes:
+
+- one local date-time (`send_at`, the opening of active hours) in a gap is read with the offset before the gap, and is
+  the first of two;
+- all ticks of a cron expression in a gap are one tick at its end; in an hour that occurs twice a fixed hour ticks once,
+  and an hour field with `*` or `/` ticks both times;
+- whether active hours are open is read off the local clock, also in an hour that occurs twice.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
+
+from rules import local_time
 
 #: Days of the week in the language; Monday is 0 as in `date.weekday()`.
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -77,10 +85,30 @@ def find_next_tick(cron: str, zone: str, after: datetime) -> datetime:
 
     Raises `ValueError` for an invalid expression or zone, and for an expression that is never due (31 February).
     """
-    try:
-        return next(_parse_cron(cron, after.astimezone(find_zone(zone)))).astimezone(UTC)
-    except StopIteration:
-        raise ValueError("is a cron expression that is never due") from None
+    local_zone = find_zone(zone)
+    local = after.astimezone(local_zone).replace(tzinfo=None)
+    tick = _find_first_tick(cron, local, after, local_zone, local_time.resolve)
+    if not _ticks_in_both_hours(cron):
+        return tick
+    # During the first of two equal hours, the second one has ticks from its beginning on.
+    length = local_time.resolve_second(local, local_zone) - local_time.resolve(local, local_zone)
+    return min(tick, _find_first_tick(cron, local - length, after, local_zone, local_time.resolve_second))
+
+
+def _ticks_in_both_hours(cron: str) -> bool:
+    """Whether the expression follows the clock, rather than naming hours, where an hour occurs twice."""
+    return not {"*", "/"}.isdisjoint(cron.split()[1])
+
+
+def _find_first_tick(
+    cron: str, local: datetime, after: datetime, zone: ZoneInfo, resolve: Callable[[datetime, ZoneInfo], datetime]
+) -> datetime:
+    """Return the first tick later than `after` whose local time is later than `local`."""
+    for tick in _parse_cron(cron, local):
+        at = local_time.find_gap_end(tick, zone) if local_time.is_in_gap(tick, zone) else resolve(tick, zone)
+        if at > after:
+            return at
+    raise ValueError("is a cron expression that is never due")
 
 
 def check_cron(cron: str) -> None:
@@ -108,7 +136,7 @@ def is_open(hours: ActiveHours, zone: str, now: datetime) -> bool:
 def find_next_opening(hours: ActiveHours, zone: str, now: datetime) -> datetime | None:
     """Return when the active hours open next (UTC), or None if they are open at `now`.
 
-    Looks fifteen days ahead: a weekly window can fall into a DST gap once, not twice. Raises `ValueError` if no day is
+    Looks fifteen days ahead: a weekly window can fall into a gap once, not twice. Raises `ValueError` if no day is
     listed.
     """
     if is_open(hours, zone, now):
@@ -125,33 +153,28 @@ def find_next_opening(hours: ActiveHours, zone: str, now: datetime) -> datetime 
 
 
 def _list_possible_openings(start: time, day: date, zone: ZoneInfo) -> list[datetime]:
-    """Return midnight, the start in both folds, and the offset change of that day, if any."""
-    local = [datetime.combine(day, start, zone).replace(fold=fold) for fold in (0, 1)]
-    moments = [moment.astimezone(UTC) for moment in (*local, datetime.combine(day, time.min, zone))]
-    change = _find_offset_change(day, zone)
-    return [*moments, change] if change else moments
+    """Return the start, both times where it occurs twice, and when the clock is put back into the window."""
+    local = datetime.combine(day, start)
+    openings = [local_time.resolve(local, zone), local_time.resolve_second(local, zone)]
+    early, late = (local_time.resolve(datetime.combine(day + timedelta(days=n), time.min), zone) for n in (0, 1))
+    if early.astimezone(zone).utcoffset() != late.astimezone(zone).utcoffset():
+        change = local_time.find_offset_change(early, late, zone)
+        if _is_put_back(change, zone):
+            openings.append(change)
+    return openings
 
 
-def _find_offset_change(day: date, zone: ZoneInfo) -> datetime | None:
-    """Return when the zone's offset changes on `day` (UTC, to the second); None on most days."""
-    early = datetime.combine(day, time.min, zone).astimezone(UTC)
-    late = datetime.combine(day + timedelta(days=1), time.min, zone).astimezone(UTC)
-    before = early.astimezone(zone).utcoffset()
-    if before == late.astimezone(zone).utcoffset():
-        return None
-    while late - early > timedelta(seconds=1):
-        middle = early + timedelta(seconds=(late - early) // timedelta(seconds=2))
-        if middle.astimezone(zone).utcoffset() == before:
-            early = middle
-        else:
-            late = middle
-    return late
+def _is_put_back(change: datetime, zone: ZoneInfo) -> bool:
+    """Whether the clock is put back at this change of its offset."""
+    before, after = (at.astimezone(zone).replace(tzinfo=None) for at in (change - timedelta(seconds=1), change))
+    return after < before
 
 
 def parse_send_time(text: str, zone: str, now: datetime) -> datetime:
     """Return the time of a step's `send_at`: a time of day (its next occurrence in `zone`) or an RFC 3339 timestamp.
 
-    A past timestamp is returned unchanged and is due. Raises `ValueError` for anything else.
+    A timestamp without an offset is local time in `zone`. A past timestamp is returned unchanged and is due. Raises
+    `ValueError` for anything else.
     """
     if _TIME_OF_DAY.fullmatch(text.strip()):
         return _find_next_wall_time(parse_time_of_day(text.strip()), zone, now)
@@ -161,11 +184,11 @@ def parse_send_time(text: str, zone: str, now: datetime) -> datetime:
         raise ValueError(
             'must be a time of day such as "09:00" or a timestamp such as "2026-05-04T09:00:00Z"'
         ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=find_zone(zone))).astimezone(UTC)
+    return moment.astimezone(UTC) if moment.tzinfo else local_time.resolve(moment, find_zone(zone))
 
 
 def _find_next_wall_time(start: time, zone: str, now: datetime) -> datetime:
     local_zone = find_zone(zone)
-    today = datetime.combine(now.astimezone(local_zone).date(), start, local_zone)
-    at = today if today.astimezone(UTC) >= now else today + timedelta(days=1)
-    return at.astimezone(UTC)
+    today = datetime.combine(now.astimezone(local_zone).date(), start)
+    at = local_time.resolve(today, local_zone)
+    return at if at >= now else local_time.resolve(today + timedelta(days=1), local_zone)

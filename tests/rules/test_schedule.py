@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rules.local_time import is_in_gap, resolve
 from rules.schedule import (
     ActiveHours,
     find_next_opening,
@@ -53,10 +54,6 @@ def test_a_cron_expression_is_evaluated_in_its_zone() -> None:
     assert find_next_tick("0 9 * * mon-fri", ROME, to_utc("2026-05-02T12:00")) == to_utc("2026-05-04T09:00")
 
 
-def test_a_tick_in_a_gap_of_local_time_moves_to_the_end_of_the_gap() -> None:
-    assert find_next_tick("30 2 * * *", ROME, to_utc("2026-03-29T00:00")) == to_utc("2026-03-29T03:00")
-
-
 @pytest.mark.parametrize("cron", ["", "* * * *", "* * * * * *", "61 * * * *", "x * * * *", "0 0 31 2 *"])
 def test_an_invalid_or_impossible_cron_expression_is_rejected(cron: str) -> None:
     with pytest.raises(ValueError):
@@ -99,12 +96,6 @@ def test_equal_start_and_end_mean_24_hours() -> None:
     assert find_next_opening(build_active_hours("09:00", "09:00"), ROME, to_utc("2026-05-09T03:00")) is None
 
 
-def test_a_start_that_does_not_exist_moves_forward() -> None:
-    assert find_next_opening(build_active_hours("02:30", "05:00"), ROME, to_utc("2026-03-29T01:00")) == to_utc(
-        "2026-03-29T03:00"
-    )
-
-
 def test_a_window_that_falls_into_the_gap_opens_on_its_next_day() -> None:
     sunday = build_active_hours("02:10", "02:50", frozenset({6}))
     assert find_next_opening(sunday, ROME, to_utc("2026-03-28T12:00")) == to_utc("2026-04-05T02:10")
@@ -126,13 +117,13 @@ def test_a_local_time_that_occurs_twice_counts_both_times() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    zone=st.sampled_from(
-        [ROME, "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kathmandu", "UTC"]
-    ),
+    zone=st.sampled_from([ROME, "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Beirut", "UTC"]),
     minutes=st.tuples(st.integers(0, 1439), st.integers(0, 1439)),
     days=st.frozensets(st.integers(0, 6), min_size=1),
     now=st.one_of(
-        st.sampled_from(["2026-03-28", "2026-10-24", "2026-03-07", "2026-10-31", "2026-04-04", "2018-11-03"]),
+        st.sampled_from(
+            ["2026-03-28", "2026-10-24", "2026-03-07", "2026-10-31", "2026-04-04", "2018-11-03", "2026-10-03"]
+        ),
         st.dates(date(2015, 1, 1), date(2030, 1, 1)).map(str),
     ),
     offset=st.integers(0, 2 * 1440),
@@ -146,8 +137,15 @@ def test_the_opening_is_the_first_open_minute(
         moment + timedelta(minutes=minute)
         for minute in range(15 * 1440)
         if is_open(window, zone, moment + timedelta(minutes=minute))
+        and not (minute and starts_in_gap_before(window, zone, moment + timedelta(minutes=minute)))
     )
     assert (find_next_opening(window, zone, moment) or moment) == expected
+
+
+def starts_in_gap_before(window: ActiveHours, zone: str, moment: datetime) -> bool:
+    """Whether the window's start is in a gap of that day, and is read as a later time than this."""
+    start = datetime.combine(moment.astimezone(find_zone(zone)).date(), window.start)
+    return is_in_gap(start, find_zone(zone)) and moment < resolve(start, find_zone(zone))
 
 
 def test_a_send_time_is_the_next_occurrence_of_a_time_of_day() -> None:
