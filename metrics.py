@@ -152,6 +152,9 @@ deliveries_rescued_total = _counter("deliveries_rescued_total", "Executions that
 transfers_total = _counter(
     "transfers_total", "Executions whose next outside call belongs to this queue, by the way they came.", "queue", "way"
 )
+schedule_ticks_skipped_total = _counter(
+    "schedule_ticks_skipped_total", "Scheduled times that were skipped because they came too late."
+)
 quarantined_total = _counter("quarantined_total", "Executions quarantined after three dead deliveries.", "reason")
 breakers_opened_total = _counter(
     "breakers_opened_total", "Breakers opened: a provider did not answer a workspace.", "provider"

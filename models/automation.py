@@ -46,7 +46,6 @@ class _LockedRow(TypedDict):
     type: AutomationType
     enabled: bool
     version: int
-    version_id: str | None
     hook_token_hash: memoryview | None
     automatic_retries: bool
     draft_saved_at: datetime | None
@@ -154,8 +153,8 @@ def toggle(workspace_id: str, automation_id: str, enabled: bool, actor: AuditAct
         if before["enabled"] == enabled:
             return
         _update(workspace_id, automation_id, enabled=enabled)
-        if enabled and before["version_id"]:
-            automation_schedule.renew(workspace_id, automation_id, _fetch_definition(before["version_id"]))
+        if enabled:
+            automation_schedule.restart(workspace_id, automation_id)
         action = "automation.enabled" if enabled else "automation.disabled"
         detail = audit.compare({"enabled": before["enabled"]}, {"enabled": enabled})
         audit.record(workspace_id, actor, action, "automation", automation_id, detail)
@@ -254,7 +253,6 @@ def _lock(workspace_id: str, automation_id: str) -> _LockedRow:
             Automation.type,
             Automation.enabled,
             Automation.version,
-            Automation.version_id,
             Automation.hook_token_hash,
             Automation.automatic_retries,
             Automation.draft_saved_at,
@@ -274,13 +272,6 @@ def _update(workspace_id: str, automation_id: str, **values: object) -> None:
             Automation.id == automation_id, Automation.workspace_id == workspace_id
         )
     )
-
-
-def _fetch_definition(version_id: str) -> Mapping[str, Any] | None:
-    definition: Mapping[str, Any] | None = fetch_value(
-        WorkflowVersion.select(WorkflowVersion.definition).where(WorkflowVersion.id == version_id)
-    )
-    return definition
 
 
 def _set_hook_token(workspace_id: str, automation_id: str) -> str:

@@ -7,7 +7,7 @@ from typing import Literal, TypedDict, get_args
 
 from peewee import fn
 
-from models import breaker, execution
+from models import automation_schedule, breaker, execution
 from models.breaker import OpenBreakerRow
 from models.engine.rows import DueRow
 from models.errors import NotFound
@@ -77,7 +77,13 @@ def start(
 def resume(kind: str, name: str, workspace_id: str) -> list[DueRow]:
     """End a pause of an operator or the system, or an open breaker; return the executions that continue."""
     if kind == "automation":
-        execute(Automation.update(paused_at=None).where(Automation.workspace_id == workspace_id, Automation.id == name))
+        is_paused = Automation.paused_at.is_null(False)
+        resumed = Automation.update(paused_at=None).where(
+            Automation.workspace_id == workspace_id, Automation.id == name, is_paused
+        )
+        if execute(resumed):
+            # The check for inactive contacts goes on during a pause, whose executions wait.
+            automation_schedule.restart(workspace_id, name, ("schedule",))
         return execution.resume_paused(select_of_automation(name))
     execute(Pause.delete().where(Pause.kind == kind, Pause.name == name, Pause.workspace_id == workspace_id))
     if kind == "queue":

@@ -19,6 +19,7 @@ PHRASES: dict[str, str] = {
     "automation.published": "published a version of an automation",
     "automation.renamed": "renamed an automation",
     "automation.resumed": "resumed an automation",
+    "automation.ticks_skipped": "skipped scheduled times of an automation",
     "channel.changed": "changed the credentials of a channel",
     "channel.tested": "tested the credentials of a channel",
     "contact.changed": "changed a contact",

@@ -156,12 +156,18 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A number and a unit: `45s`, `10m`, `2h`, `3d`, `1w`, between one second and `maximum`."""
+    """A number and a unit: `45s`, `10m`, `2h`, `3d`, `1w`, between one second and `maximum`; or 0 if allowed."""
 
     maximum: str = "365d"
-    label = "duration"
+    allow_zero: bool = False
+
+    @property
+    def label(self) -> str:
+        return "duration, or 0" if self.allow_zero else "duration"
 
     def check(self, value: object, path: str, report: Report) -> None:
+        if self.allow_zero and value in ("0", 0) and not isinstance(value, bool):
+            return
         try:
             length = parse_duration(value) if isinstance(value, str) else None
         except ValueError as error:
@@ -170,11 +176,13 @@ class Duration:
         if length is None:
             report.add(path, f'must be a duration such as "2h", not {describe_type(value)}')
             return
-        if not 1 <= length <= parse_duration(self.maximum):
-            report.add(path, f"must be between 1s and {self.maximum}")
+        minimum = 0 if self.allow_zero else 1
+        if not minimum <= length <= parse_duration(self.maximum):
+            report.add(path, f"must be between {minimum}s and {self.maximum}")
 
     def to_json_schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": "^[0-9]{1,9}[smhdw]$"}
+        duration = {"type": "string", "pattern": "^[0-9]{1,9}[smhdw]$"}
+        return {"anyOf": [duration, {"enum": [0, "0"]}]} if self.allow_zero else duration
 
 
 @dataclass(frozen=True, slots=True)

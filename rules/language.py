@@ -123,7 +123,7 @@ TRIGGERS: dict[str, TriggerType] = {
         TriggerType(
             "schedule",
             "On a cron schedule, for every contact that matches the condition.",
-            {"cron": _CRON, "timezone": _ZONE, "contacts": Condition()},
+            {"cron": _CRON, "timezone": _ZONE, "contacts": Condition(), "catch_up": Duration(allow_zero=True)},
             frozenset({"cron"}),
         ),
         TriggerType(

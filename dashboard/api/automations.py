@@ -18,6 +18,7 @@ from dashboard.resource import Resource
 from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from ephemeral import workflow_cache
 from models import automation
+from models.automation_schedule import ScheduleStateRow
 from models.database import acting_as, db
 from models.ids import is_id
 from models.reports import automations as report
@@ -38,10 +39,14 @@ LIST_FIELDS = {
     "hasDraft": schemas.BOOL, "createdAt": schemas.TIME,
     "updatedAt": schemas.TIME, "stats": schemas.record(totalRuns=schemas.COUNT, last24Hours=schemas.COUNT),
 }  # fmt: skip
+SCHEDULE = schemas.record(
+    nextAt=schemas.TIME,
+    skipped=schemas.nullable(schemas.record(count=schemas.COUNT, firstAt=schemas.TIME, lastAt=schemas.TIME)),
+)
 AUTOMATION = schemas.record(
     **LIST_FIELDS, definition=schemas.ANY, draft=schemas.ANY,
     draftSavedAt=schemas.nullable(schemas.TIME), draftSavedBy=schemas.nullable(schemas.TEXT), inFlight=schemas.COUNT,
-    hookUrl=schemas.nullable(schemas.TEXT),
+    hookUrl=schemas.nullable(schemas.TEXT), schedule=schemas.nullable(SCHEDULE),
     versions=schemas.array_of(
         schemas.record(
             version=schemas.COUNT, publishedBy=schemas.TEXT, publishedAt=schemas.TIME,
@@ -265,7 +270,20 @@ def _serialize_detail(workspace_id: str, automation_id: str, hook_token: str | N
     versions = [to_api_fields(version) for version in row["versions"]]
     # The secret is readable only now; a lost one can only be replaced.
     (item,) = serialize_list(workspace_id, [row])
-    return {**item, "versions": versions, "hookUrl": hook_token and _build_hook_url(hook_token)}
+    return {
+        **item,
+        "versions": versions,
+        "schedule": _serialize_schedule(row["schedule"]),
+        "hookUrl": hook_token and _build_hook_url(hook_token),
+    }
+
+
+def _serialize_schedule(row: ScheduleStateRow | None) -> dict[str, Any] | None:
+    """The next tick, and the ticks that were skipped together last."""
+    if row is None:
+        return None
+    skipped = {"count": row["skipped_ticks"], "firstAt": row["skipped_from"], "lastAt": row["skipped_until"]}
+    return {"nextAt": row["next_at"], "skipped": skipped if row["skipped_ticks"] else None}
 
 
 def _build_hook_url(token: str) -> str:

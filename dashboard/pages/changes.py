@@ -54,6 +54,7 @@ CHANGES = {
     "automation.deleted": _Kind("delete", "plain", _name("deleted")),
     "automation.enabled": _Kind("toggle", "good", _name("turned on")),
     "automation.disabled": _Kind("toggle", "plain", _name("turned off")),
+    "automation.ticks_skipped": _Kind("queued", "bad", lambda name, detail: f"{name}, {_count_ticks(detail)} skipped"),
     **{f"{kind}.paused": _Kind("pause", "plain", _name("paused")) for kind in ("automation", "provider", "queue")},
     **{f"{kind}.resumed": _Kind("play", "good", _name("resumed")) for kind in ("automation", "provider", "queue")},
     "model.changed": _Kind("settings", "good", lambda *_: "AI model changed"),
@@ -73,6 +74,11 @@ def _read_version(detail: Mapping[str, Any]) -> int | str:
 def _count(detail: Mapping[str, Any]) -> str:
     number = detail.get("done", 0)
     return f"{number:,} execution{'' if number == 1 else 's'}"
+
+
+def _count_ticks(detail: Mapping[str, Any]) -> str:
+    number = detail.get("count", 0)
+    return f"{number:,} scheduled time{'' if number == 1 else 's'}"
 
 
 def build_changes(

@@ -10,6 +10,8 @@ from typing import Any, TypedDict
 
 from peewee import JOIN, SQL, Case, fn
 
+from models import automation_schedule
+from models.automation_schedule import ScheduleStateRow
 from models.database import acting_as
 from models.ids import is_id
 from models.queries import count, fetch, fetch_first, fetch_value
@@ -58,11 +60,12 @@ class VersionRow(TypedDict):
 
 
 class AutomationDetail(_DefinitionRow):
-    """An automation with its draft, its published definition, its versions and the number of its active executions,
-    without tests."""
+    """An automation with its draft, its published definition, its versions, the number of its active executions
+    without tests, and its schedule, if its trigger has one."""
 
     versions: list[VersionRow]
     in_flight: int
+    schedule: ScheduleStateRow | None
 
 
 class CardRow(TypedDict):
@@ -181,7 +184,12 @@ def find(workspace_id: str, automation_id: str) -> AutomationDetail | None:
         row = fetch_first(_DefinitionRow, query)
         if row is None:
             return None
-        return {**row, "versions": _list_versions(automation_id), "in_flight": _count_in_flight(automation_id)}
+        return {
+            **row,
+            "versions": _list_versions(automation_id),
+            "in_flight": _count_in_flight(automation_id),
+            "schedule": automation_schedule.find(workspace_id, automation_id),
+        }
 
 
 def _list_versions(automation_id: str) -> list[VersionRow]:

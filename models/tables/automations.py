@@ -101,11 +101,15 @@ class WorkflowVersion(Table):
 
 
 class AutomationSchedule(Table):
-    """When a scheduled automation is next due."""
+    """When a scheduled automation is next due, and the ticks that it skipped last."""
 
     automation_id = reference(Automation, primary_key=True)
     workspace_id = reference(Workspace)
     next_at = TimeField()
+    #: How many were skipped together because they were too late, the first and the last of them.
+    skipped_ticks = IntegerField(null=True)
+    skipped_from = TimeField(null=True)
+    skipped_until = TimeField(null=True)
 
     class Meta:
         table_name = "automation_schedules"

@@ -1,5 +1,8 @@
 """Starts scheduled automations: `schedule` by its cron expression, `contact.inactive` once per period of inactivity.
 
+A tick that is missed, because no scheduler ran, is made up for if it is late by no more than the schedule's `catch_up`
+(`rules/due_ticks`); older ones are skipped, recorded and counted. Ticks of an automation that is off or paused pass.
+
 The triggers of one tick carry idempotency keys, and the next tick is stored only after all of them are accepted. If a
 scheduler dies in between, the next one starts the rest.
 """
@@ -12,13 +15,15 @@ from typing import Any
 
 import structlog
 
-from models import automation_schedule, contact_scan, published
+import metrics
+from models import audit, automation_schedule, contact_scan, published
 from models.automation_schedule import INACTIVE_CHECK_INTERVAL, ScheduleRow
 from models.contact_matching import ContactRow
-from models.database import acting_as, transaction
+from models.database import acting_as, db, transaction
 from rules.conditions import evaluate
 from rules.definition import Workflow, parse
-from rules.facts import build_contact_facts
+from rules.due_ticks import DueTicks, SkippedTicks
+from rules.facts import build_contact_facts, format_time
 from rules.trigger_requests import TriggerRequest
 from settings import Settings
 from tasks.intake.triggers import AcceptedTrigger, accept
@@ -46,18 +51,35 @@ def _start(schedule: ScheduleRow, now: datetime) -> int:
         with acting_as(schedule["workspace_id"]):
             automation_schedule.renew(schedule["workspace_id"], schedule["automation_id"], None)
         return 0
-    started = 0
-    if automation.enabled:
-        workflow = parse(automation.definition)
-        for contacts in _list_matching_contacts(schedule, workflow, now):
-            started += _accept(schedule, workflow, contacts)
     with acting_as(schedule["workspace_id"]):
-        automation_schedule.advance(schedule, automation.definition, now)
+        due = automation_schedule.sort_due(schedule, automation.definition, now)
+    workflow = parse(automation.definition)
+    if not automation.enabled or (schedule["is_paused"] and workflow.trigger.type == "schedule"):
+        due = DueTicks(None, None)
+    started = 0
+    if due.start is not None:
+        for contacts in _list_matching_contacts(schedule, workflow, now):
+            started += _accept(schedule, workflow, due.start, contacts)
+    _advance(schedule, automation.definition, now, due.skipped)
     return started
 
 
-def _accept(schedule: ScheduleRow, workflow: Workflow, contacts: list[ContactRow]) -> int:
-    tick = schedule["next_at"].isoformat()
+def _advance(schedule: ScheduleRow, definition: Mapping[str, Any], now: datetime, skipped: SkippedTicks | None) -> None:
+    """Store the next tick, with the skipped ones and their entry of the audit log."""
+    workspace_id, automation_id = schedule["workspace_id"], schedule["automation_id"]
+    with acting_as(workspace_id):
+        if not automation_schedule.advance(schedule, definition, now, skipped) or skipped is None:
+            return
+        detail = {
+            "count": skipped.count, "first": format_time(skipped.first), "last": format_time(skipped.last),
+        }  # fmt: skip
+        audit.record(workspace_id, audit.SYSTEM, "automation.ticks_skipped", "automation", automation_id, detail)
+        db.after_commit(lambda: metrics.schedule_ticks_skipped_total.inc(skipped.count))
+    log.warning("scheduled times skipped", workspace_id=workspace_id, automation_id=automation_id, **detail)
+
+
+def _accept(schedule: ScheduleRow, workflow: Workflow, tick_at: datetime, contacts: list[ContactRow]) -> int:
+    tick = tick_at.isoformat()
     requests = [
         TriggerRequest(
             type=workflow.trigger.type,

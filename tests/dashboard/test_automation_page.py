@@ -11,9 +11,11 @@ from flask.testing import FlaskClient
 
 import clock
 from dashboard.pages.chart import HEIGHT, WIDTH, build_bars
+from models.database import acting_as
+from models.queries import execute
 from settings import Settings
 from tests.dashboard import example_executions
-from tests.dashboard.producers import Producer
+from tests.dashboard.producers import Producer, definition
 from tests.dashboard.recorded_runs import record_runs
 from tests.dashboard.test_pages import post, read_text, sign_in_as
 
@@ -133,3 +135,19 @@ def test_a_viewer_sees_switches_and_cannot_change_them(client: FlaskClient, alic
     viewer = sign_in_as(client, alice, "viewer")
     assert viewer.get("/settings").text.count(" disabled></button>") == 3
     assert post(viewer, "/settings/switches/run_tracking", on="false").status_code == 403
+
+
+def test_the_page_of_a_schedule_names_the_next_time_and_what_was_skipped(bob: Browser, alice: Producer) -> None:
+    trigger = {"type": "schedule", "with": {"cron": "0 9 * * *"}}
+    automation_id = alice.create(definition={**definition(), "trigger": trigger})["id"]
+    assert "Next time: 20" in read_text(bob.get(f"/automations/{automation_id}").text)
+    with acting_as(alice.workspace_id):
+        execute(
+            "update automation_schedules set skipped_ticks = 2, skipped_from = '2026-05-04 09:00Z',"
+            " skipped_until = '2026-05-05 09:00Z'"
+        )
+
+    text = read_text(bob.get(f"/automations/{automation_id}").text)
+
+    assert "2 scheduled times skipped, too late to make up for: 2026-05-04" in text
+    assert " to 2026-05-05" in text

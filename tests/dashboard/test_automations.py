@@ -196,3 +196,39 @@ def test_an_automation_that_an_upgrade_lets_start_beside_others_says_so(alice: P
     assert served == {**PRICE, "exclusive": False}
     assert alice.put(path, {"definition": served}).json["automation"]["version"] == 1
     assert alice.put(path, {"definition": PRICE}).json["automation"]["definition"] == PRICE
+
+
+def schedule(**options: Any) -> dict[str, Any]:
+    trigger = {"type": "schedule", "with": {"cron": "30 2 * * *", "timezone": "Europe/Berlin", **options}}
+    return {**definition(), "trigger": trigger}
+
+
+def test_a_schedule_names_its_next_tick_and_the_ticks_that_it_skipped(alice: Producer) -> None:
+    path = f"{alice.automations}/{alice.create(definition=schedule(catch_up='2h'))['id']}"
+    answer = alice.get(path).json["automation"]["schedule"]
+    assert answer["nextAt"].endswith("Z")
+    assert answer["skipped"] is None
+    with acting_as(alice.workspace_id):
+        execute(
+            "update automation_schedules set skipped_ticks = 3, skipped_from = '2026-05-04 09:00Z',"
+            " skipped_until = '2026-05-06 09:00Z'"
+        )
+    assert alice.get(path).json["automation"]["schedule"]["skipped"] == {
+        "count": 3, "firstAt": "2026-05-04T09:00:00Z", "lastAt": "2026-05-06T09:00:00Z",
+    }  # fmt: skip
+
+
+def test_an_automation_without_a_schedule_says_so(alice: Producer) -> None:
+    assert alice.create()["schedule"] is None
+
+
+@pytest.mark.parametrize("catch_up", ["30m", "0s", "0", 0, "365d"])
+def test_catch_up_is_a_duration_or_zero(alice: Producer, catch_up: object) -> None:
+    answer = alice.post(f"{alice.automations}/validate", {"definition": schedule(catch_up=catch_up)}).json
+    assert answer["errors"] == []
+
+
+@pytest.mark.parametrize("catch_up", ["soon", "-1h", 60, True, False, None, "366d", "1h30m"])
+def test_any_other_catch_up_is_an_error_with_its_path(alice: Producer, catch_up: object) -> None:
+    answer = alice.post(f"{alice.automations}/validate", {"definition": schedule(catch_up=catch_up)}).json
+    assert [error["path"] for error in answer["errors"]] == ["trigger.with.catch_up"]

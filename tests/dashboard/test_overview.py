@@ -11,6 +11,7 @@ import pytest
 
 import clock
 from dashboard.pages.changes import build_changes
+from models import audit
 from models.database import acting_as
 from models.deployment import DeploymentRow
 from models.queries import execute
@@ -151,6 +152,15 @@ def test_a_deployment_of_the_same_version_is_a_restart() -> None:
     ]
     titles = [change.title for change in build_changes([], rows, {}, [])]
     assert titles == ["Restarted 2.9.0", "Deployed 2.9.0", "Deployed 2.8.1"]
+
+
+def test_skipped_scheduled_times_are_a_change_with_their_number(bob: Browser, alice: Producer) -> None:
+    automation_id = alice.create()["id"]
+    with acting_as(alice.workspace_id):
+        audit.record(alice.workspace_id, audit.SYSTEM, "automation.ticks_skipped", "automation", automation_id,
+                     {"count": 3})  # fmt: skip
+    page = bob.get("/overview").text
+    assert "Welcome, 3 scheduled times skipped" in read_text(page[page.index('id="changes"') :])
 
 
 def test_next_retries_and_look_ups_are_grouped_with_their_times(
