@@ -253,7 +253,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (parses_total, product(
         (
             "json", "signed_json", "form", "report", "executions", "triggers", "contacts", "definition",
-            "definition_text",
+            "definition_text", "definition_rewrite",
         ),
         ("parsed", "refused", "too_costly", "limited", "failed"),
     )),

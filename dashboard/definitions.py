@@ -11,7 +11,7 @@ from dashboard.access import current_settings
 from dashboard.errors import ProblemError
 from dashboard.parsing import parse_apart
 from models.errors import InvalidDefinition
-from rules.definition_text import TextProblem
+from rules.definition_text import TextCheck, TextProblem
 from rules.json_text import dump_exact_json
 from rules.outbound_urls import Networks
 from rules.parsers import read_problems, read_text_check
@@ -45,14 +45,34 @@ def require_valid(definition: Any, automation_type: str) -> None:
         raise InvalidDefinition(problems)
 
 
-def check_text(text: str, automation_type: str) -> tuple[Any, list[TextProblem]]:
-    """The document in a text, and its problems with their lines. Raises `ProblemError` 429 and 503."""
+def check_text(text: str, automation_type: str | None = None, trigger: object = None) -> TextCheck:
+    """The document in a text, the type that it was checked for, and its problems with their places. `trigger` replaces
+    the document's. Raises `ProblemError` 429 and 503."""
     raw = text.encode("utf-8", "surrogatepass")
     try:
-        checked = parse_apart("definition_text", raw, automation_type=automation_type, networks=_list_networks(None))
+        checked = parse_apart(
+            "definition_text", raw, automation_type=automation_type, networks=_list_networks(None), trigger=trigger
+        )
     except ProblemError as error:
-        return None, [TextProblem("", _describe_cost(error))]
+        type_: Any = automation_type or "workflow"
+        return TextCheck(None, type_, [TextProblem("", _describe_cost(error))])
     return read_text_check(checked)
+
+
+def require_valid_text(text: str, automation_type: str | None = None) -> TextCheck:
+    """The same, of a text without problems. Raises `InvalidDefinition`."""
+    checked = check_text(text, automation_type)
+    if checked.problems:
+        raise InvalidDefinition(checked.problems)
+    return checked
+
+
+def rewrite_text(source: str | None, definition: Any) -> str | None:
+    """The text with the changes that make it another definition, so that comments stay; None without a text."""
+    if source is None:
+        return None
+    edited: str | None = parse_apart("definition_rewrite", source.encode(), definition=definition)
+    return edited
 
 
 def _describe_cost(error: ProblemError) -> str:

@@ -6,6 +6,7 @@ Exceptions raised below the routes become responses only here. Stack traces stay
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -71,9 +72,9 @@ def not_found(detail: str = "There is nothing with that id.") -> ProblemError:
     return ProblemError(404, detail)
 
 
-def serialize_problems(problems: Sequence[Problem]) -> list[dict[str, str]]:
-    """Problems as JSON objects of a response."""
-    return [{"path": problem.path, "message": problem.message} for problem in problems]
+def serialize_problems(problems: Sequence[Problem]) -> list[dict[str, Any]]:
+    """Problems as JSON objects of a response; those of a text have `line` and `column` where they have a place."""
+    return [{name: value for name, value in asdict(problem).items() if value is not None} for problem in problems]
 
 
 def build_problem_response(error: ProblemError) -> flask.Response:
@@ -145,7 +146,7 @@ def register(app: flask.Flask) -> None:
     @app.errorhandler(InvalidDefinition)
     def handle_invalid_definition(error: InvalidDefinition) -> flask.Response:
         problems = [
-            Problem(join_path("definition", problem.path) if problem.path else "definition", problem.message)
+            replace(problem, path=join_path("definition", problem.path) if problem.path else "definition")
             for problem in error.problems
         ]
         return _build_response(invalid_request(problems))

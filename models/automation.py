@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from peewee import fn
 
@@ -50,6 +50,15 @@ class _LockedRow(TypedDict):
     automatic_retries: bool
     draft_saved_at: datetime | None
     draft_saved_by: str | None
+    draft_revision: int
+    draft_base_version: int | None
+
+
+class SavedDraft(NamedTuple):
+    """A change of the draft: its revision, and when it was saved; None once it is discarded."""
+
+    revision: int
+    saved_at: datetime | None
 
 
 class _HookRow(TypedDict):
@@ -67,16 +76,20 @@ def create(
     enabled: bool = True,
     networks: Networks = (),
     is_valid: bool = False,
+    source: str | None = None,
 ) -> Publication:
     """Create an automation with `definition` as version 1. Raises `InvalidDefinition`, and then creates nothing.
 
-    `networks` are the private networks that its URLs may reach. With `is_valid` the caller has validated it.
+    `source` is the text that the definition was parsed from, if it was. `networks` are the private networks that its
+    URLs may reach. With `is_valid` the caller has validated it.
     """
     automation_id = new_id()
     with acting_as(workspace_id):
         execute(Automation.insert(id=automation_id, workspace_id=workspace_id, name=name, type=type, enabled=enabled))
         audit.record(workspace_id, actor, "automation.created", "automation", automation_id, {"name": name})
-        return publish(workspace_id, automation_id, definition, actor, networks=networks, is_valid=is_valid)
+        return publish(
+            workspace_id, automation_id, definition, actor, networks=networks, is_valid=is_valid, source=source
+        )
 
 
 def create_draft(workspace_id: str, *, name: str, type: str, draft: Mapping[str, Any], actor: AuditActor) -> str:
@@ -86,7 +99,7 @@ def create_draft(workspace_id: str, *, name: str, type: str, draft: Mapping[str,
         execute(
             Automation.insert(
                 id=automation_id, workspace_id=workspace_id, name=name, type=type, enabled=False,
-                draft=draft, draft_saved_at=now(), draft_saved_by=actor.name,
+                draft=draft, draft_saved_at=now(), draft_saved_by=actor.name, draft_revision=1, draft_base_version=0,
             )
         )  # fmt: skip
         audit.record(workspace_id, actor, "automation.created", "automation", automation_id, {"name": name})
@@ -102,9 +115,12 @@ def publish(
     networks: Networks = (),
     note: str | None = None,
     is_valid: bool = False,
+    source: str | None = None,
+    expected_revision: int | None = None,
 ) -> Publication:
-    """Publish `definition` as the next version and delete the draft; `note` says what it changes. Raises `NotFound`,
-    `InvalidDefinition`, or `Conflict` if the current version is not `expected_version`.
+    """Publish `definition` as the next version and delete the draft; `note` says what it changes, `source` is the text
+    that the definition was parsed from. Raises `NotFound`, `InvalidDefinition`, or `Conflict` if the current version is
+    not `expected_version` or the draft's revision not `expected_revision`.
 
     With `is_valid` the caller has validated the definition for the automation's type, which never changes, before this
     locks the automation."""
@@ -112,6 +128,8 @@ def publish(
         row = _lock(workspace_id, automation_id)
         if expected_version is not None and row["version"] != expected_version:
             raise Conflict(f"Version {row['version']} was published in the meantime.", "version")
+        if expected_revision is not None:
+            _require_revision(row, expected_revision)
         problems = [] if is_valid else validate(definition, automation_type=row["type"], networks=networks)
         if problems:
             raise InvalidDefinition(problems)
@@ -120,12 +138,12 @@ def publish(
         execute(
             WorkflowVersion.insert(
                 id=version_id, workspace_id=workspace_id, automation_id=automation_id, version=version,
-                definition=definition, published_by=actor.name, note=note,
+                definition=definition, source=source, published_by=actor.name, note=note,
             )
         )  # fmt: skip
         _update(
             workspace_id, automation_id, version=version, version_id=version_id, trigger_type=trigger_type,
-            exclusive=definition.get("exclusive", True), draft=None, draft_saved_at=None, draft_saved_by=None,
+            exclusive=definition.get("exclusive", True), **_build_draft(row, None, None, None, actor),
         )  # fmt: skip
         automation_schedule.renew(workspace_id, automation_id, definition)
         detail = audit.compare({"version": row["version"] or None}, {"version": version})
@@ -179,8 +197,10 @@ def save_draft(
     *,
     base_version: int,
     seen_draft: datetime | None,
+    source: str | None = None,
 ) -> datetime | None:
-    """Save the draft, valid or not, until the next publication; None discards it. Return when it was saved.
+    """Save the draft, valid or not, until the next publication; None discards it. Return when it was saved. `source`
+    is its text, if it has one.
 
     `base_version` and `seen_draft` are the version and the time of the draft that the author started from. Raises
     `NotFound`, or `Conflict` if another version or another draft was saved since. A draft runs nothing, so it has no
@@ -191,15 +211,71 @@ def save_draft(
         if row["version"] != base_version:
             raise Conflict(f"Version {row['version']} was published in the meantime.", "version")
         if row["draft_saved_at"] != seen_draft:
-            author = row["draft_saved_by"]
-            changed = f"{author} saved another draft" if author else "The draft was discarded"
-            raise Conflict(f"{changed} in the meantime.", "draft")
+            raise Conflict(f"{_describe_draft(row)} in the meantime.", "draft")
         saved_at = None if document is None else fetch_value(call(now()))
-        _update(
-            workspace_id, automation_id, draft=document, draft_saved_at=saved_at,
-            draft_saved_by=None if document is None else actor.name,
-        )  # fmt: skip
+        _update(workspace_id, automation_id, **_build_draft(row, document, source, saved_at, actor))
         return saved_at
+
+
+def save_draft_source(
+    workspace_id: str,
+    automation_id: str,
+    source: str,
+    document: Mapping[str, Any] | None,
+    actor: AuditActor,
+    *,
+    base_version: int,
+    revision: int,
+) -> SavedDraft:
+    """Save the draft as the text that its author writes; `document` is None where it cannot be parsed.
+
+    `revision` is that of the draft that the author read. Raises `NotFound`, or `Conflict` as `save_draft` does.
+    """
+    with acting_as(workspace_id):
+        row = _lock(workspace_id, automation_id)
+        if row["version"] != base_version:
+            raise Conflict(f"Version {row['version']} was published in the meantime.", "baseVersion")
+        _require_revision(row, revision)
+        saved_at = fetch_value(call(now()))
+        fields = _build_draft(row, document, source, saved_at, actor)
+        _update(workspace_id, automation_id, **fields)
+        return SavedDraft(fields["draft_revision"], saved_at)
+
+
+def discard_draft(workspace_id: str, automation_id: str, actor: AuditActor, *, revision: int) -> SavedDraft:
+    """Discard the draft. Raises `NotFound`, or `Conflict` if its revision is not `revision`."""
+    with acting_as(workspace_id):
+        row = _lock(workspace_id, automation_id)
+        _require_revision(row, revision)
+        fields = _build_draft(row, None, None, None, actor)
+        _update(workspace_id, automation_id, **fields)
+        return SavedDraft(fields["draft_revision"], None)
+
+
+def _require_revision(row: _LockedRow, revision: int) -> None:
+    if row["draft_revision"] != revision:
+        raise Conflict(f"{_describe_draft(row)} in the meantime.", "revision")
+
+
+def _describe_draft(row: _LockedRow) -> str:
+    author = row["draft_saved_by"]
+    return f"{author} saved another draft" if author else "The draft was discarded"
+
+
+def _build_draft(
+    row: _LockedRow,
+    document: Mapping[str, Any] | None,
+    source: str | None,
+    saved_at: datetime | None,
+    actor: AuditActor,
+) -> dict[str, Any]:
+    """Return the columns of the next revision of the draft; without `saved_at` there is none."""
+    return {
+        "draft": document, "draft_source": source, "draft_saved_at": saved_at,
+        "draft_saved_by": None if saved_at is None else actor.name,
+        "draft_revision": row["draft_revision"] + 1,
+        "draft_base_version": None if saved_at is None else row["version"],
+    }  # fmt: skip
 
 
 def renew_hook_token(workspace_id: str, automation_id: str, actor: AuditActor) -> str:
@@ -257,6 +333,8 @@ def _lock(workspace_id: str, automation_id: str) -> _LockedRow:
             Automation.automatic_retries,
             Automation.draft_saved_at,
             Automation.draft_saved_by,
+            Automation.draft_revision,
+            Automation.draft_base_version,
         )
         .where(Automation.id == automation_id, Automation.workspace_id == workspace_id, Automation.deleted_at.is_null())
         .for_update(),

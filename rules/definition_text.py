@@ -1,32 +1,75 @@
-"""Checks the text of a definition as its author wrote it: the document, and each problem with its line."""
+"""Checks the text of a definition as its author wrote it: the document, and each problem with its line and column."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rules.language import AutomationType, infer_type
 from rules.outbound_urls import Networks
-from rules.parsing import DefinitionError, find_line, map_lines, read
+from rules.parsing import DefinitionError, read
+from rules.problems import Problem
+from rules.serialization import write
+from rules.source_tree import find_position, map_positions
 from rules.validation import validate
 
 
-@dataclass(frozen=True)
-class TextProblem:
-    """A problem and its line in the text."""
+@dataclass(frozen=True, slots=True)
+class TextProblem(Problem):
+    """A problem with its line and column in the text, from 1; None where the document has no such place."""
 
-    path: str
-    message: str
     line: int | None = None
+    column: int | None = None
 
 
-def check_text(text: str, automation_type: str, networks: Networks = ()) -> tuple[Any, list[TextProblem]]:
-    """Return the document in YAML or JSON, None where it cannot be parsed, and its problems."""
+@dataclass(frozen=True)
+class TextCheck:
+    """A text's document, None where it cannot be parsed, the type of automation that it was checked for, and its
+    problems."""
+
+    document: Any
+    automation_type: AutomationType
+    problems: list[TextProblem]
+
+
+def check_text(
+    text: str, automation_type: str | None = None, networks: Networks = (), trigger: object = None
+) -> TextCheck:
+    """Check a text in YAML or JSON for a type of automation; without one, for the type that its trigger belongs to.
+
+    `trigger` replaces the document's trigger; a string replaces only its type.
+    """
+    type_: Any = automation_type or "workflow"
     try:
-        document = read(text)
+        document = replace_trigger(read(text), trigger)
     except DefinitionError as error:
-        return None, [TextProblem("", str(error))]
-    problems = validate(document, automation_type=automation_type, networks=networks)
-    lines = map_lines(text) if problems else {}
-    return document, [
-        TextProblem(problem.path, problem.message, find_line(problem.path, lines)) for problem in problems
-    ]
+        problem = TextProblem("", str(error), error.line or None, error.column or None)
+        return TextCheck(None, type_, [problem])
+    type_ = automation_type or infer_type(document)
+    problems = validate(document, automation_type=type_, networks=networks)
+    return TextCheck(document, type_, locate_problems(text, problems))
+
+
+def locate_problems(text: str, problems: Sequence[Problem]) -> list[TextProblem]:
+    """Return the problems with their places in the text."""
+    positions = map_positions(text) if problems else {}
+    places = [(problem, find_position(problem.path, positions) or (None, None)) for problem in problems]
+    return [TextProblem(problem.path, problem.message, *place) for problem, place in places]
+
+
+def replace_trigger(document: Any, trigger: object) -> Any:
+    """Return the document with another trigger; a string is another type of the same trigger."""
+    if trigger is None or not isinstance(document, dict):
+        return document
+    if isinstance(trigger, str):
+        former = document.get("trigger")
+        trigger = {**(former if isinstance(former, dict) else {}), "type": trigger}
+    return {**document, "trigger": trigger}
+
+
+def get_source(source: str | None, definition: Mapping[str, Any] | None) -> str | None:
+    """Return a definition's text: as its author wrote it, else one that is parsed to the same document."""
+    if source is not None or definition is None:
+        return source
+    return write(definition)

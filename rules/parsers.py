@@ -17,11 +17,12 @@ from rules import tracking_bodies
 from rules.body_json import BodyError, parse_body, parse_form, parse_signed_json
 from rules.contact_columns import Column
 from rules.contact_file import ContactFile, parse_contact_file
-from rules.definition_text import TextProblem, check_text
+from rules.definition_text import TextCheck, TextProblem, check_text
 from rules.json_text import dump_exact_json, load_exact_json
 from rules.outbound_urls import Networks
 from rules.parser_messages import Request
 from rules.problems import Problem
+from rules.source_edits import rewrite
 from rules.suppression_file import parse_suppression_file
 from rules.tracking import TrackedAction, TrackedExecution
 from rules.trigger_bodies import parse_entry, read_batch
@@ -86,9 +87,9 @@ def read_contact_file(fields: Mapping[str, Any]) -> ContactFile:
     return ContactFile(**{**fields, "columns": columns, "cells": dict(fields["cells"])})
 
 
-def read_text_check(fields: Mapping[str, Any]) -> tuple[Any, list[TextProblem]]:
-    """Return the document and the problems of an answer of `definition_text`."""
-    return fields["document"], [TextProblem(**problem) for problem in fields["problems"]]
+def read_text_check(fields: Mapping[str, Any]) -> TextCheck:
+    """Return the document, the type and the problems of an answer of `definition_text`."""
+    return TextCheck(**{**fields, "problems": [TextProblem(**problem) for problem in fields["problems"]]})
 
 
 def _parse_triggers(raw: bytes, max_values: int) -> list[dict[str, Any]]:
@@ -126,15 +127,20 @@ def _parse_suppressions(raw: bytes) -> dict[str, Any]:
     return parse_suppression_file(raw.decode("utf-8", "surrogatepass"))
 
 
-def _check_text(raw: bytes, automation_type: str, networks: Sequence[str]) -> dict[str, Any]:
+def _check_text(
+    raw: bytes, automation_type: str | None, networks: Sequence[str], trigger: object = None
+) -> dict[str, Any]:
     text = raw.decode("utf-8", "surrogatepass")
-    document, problems = check_text(text, automation_type, _read_networks(networks))
-    return {"document": document, "problems": [asdict(problem) for problem in problems]}
+    return asdict(check_text(text, automation_type, _read_networks(networks), trigger))
 
 
 def _validate(raw: bytes, automation_type: str, networks: Sequence[str]) -> list[list[str]]:
     problems = validate(load_exact_json(raw), automation_type=automation_type, networks=_read_networks(networks))
     return _list_problems(problems)
+
+
+def _rewrite(raw: bytes, definition: Any) -> str:
+    return rewrite(raw.decode(), definition)
 
 
 def _list_problems(problems: Sequence[Problem]) -> list[list[str]]:
@@ -157,4 +163,5 @@ PARSERS: dict[str, Parser] = {
     "suppressions": _parse_suppressions,
     "definition": _validate,
     "definition_text": _check_text,
+    "definition_rewrite": _rewrite,
 }

@@ -10,16 +10,16 @@ from __future__ import annotations
 import json  # its hooks: duplicate fields and constants are errors
 import re
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import yaml
 from yaml.composer import Composer
-from yaml.nodes import MappingNode, Node, SequenceNode
+from yaml.nodes import MappingNode, Node
 
 from rules.json_text import has_more_values
-from rules.problems import join_path
 
+#: What some editors write at the beginning of a file; it belongs to the text, not to the document.
+BYTE_ORDER_MARK = "\ufeff"
 #: Maximum bytes of a definition's text.
 MAX_BYTES = 256 * 1024
 #: Maximum values and field names of a definition; a hundred steps have a few thousand.
@@ -44,39 +44,27 @@ def read(text: str) -> object:
     """Parse the document in `text`. Raises `DefinitionError`."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise DefinitionError(f"the definition is larger than {MAX_BYTES // 1024} KiB")
+    body = text.removeprefix(BYTE_ORDER_MARK)
     try:
-        if text.lstrip()[:1] == "{":
-            return _read_json_or_yaml(text)
-        return _read_yaml(text)
+        return _read_json_or_yaml(body) if _begins_as_json(body) else _read_yaml(body)
     except RecursionError:
         raise DefinitionError("the definition is nested too deeply") from None
 
 
-def map_lines(text: str) -> dict[str, int]:
-    """Return the first line of each value of the document by its path; empty if the text cannot be parsed."""
-    lines: dict[str, int] = {}
+def is_json(text: str) -> bool:
+    """Whether `read` parses the text as JSON: a YAML object may begin with a brace too."""
+    body = text.removeprefix(BYTE_ORDER_MARK)
+    if not _begins_as_json(body):
+        return False
     try:
-        root = yaml.compose(text, Loader)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return lines
-    stack = [("", root)] if root is not None else []
-    while stack:
-        path, node = stack.pop()
-        lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, MappingNode):
-            for key, value in node.value:
-                lines[join_path(path, str(key.value))] = key.start_mark.line + 1
-                stack.append((join_path(path, str(key.value)), value))
-        elif isinstance(node, SequenceNode):
-            stack.extend((f"{path}[{index}]", value) for index, value in enumerate(node.value))
-    return lines
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
-def find_line(path: str, lines: Mapping[str, int]) -> int | None:
-    """Return the line of the value at `path`, or of its nearest parent; `lines` is the result of `map_lines`."""
-    while path and path not in lines:
-        path = path[: max(path.rfind("."), path.rfind("["), 0)]
-    return lines.get(path) if path else None
+def _begins_as_json(text: str) -> bool:
+    return text.lstrip()[:1] == "{"
 
 
 def _read_json_or_yaml(text: str) -> object:

@@ -10,7 +10,7 @@ import yaml
 from rules.parsing import Loader
 
 
-class _Dumper(yaml.SafeDumper):
+class DefinitionDumper(yaml.SafeDumper):
     """PyYAML's safe dumper; it quotes strings that YAML 1.1 or our parser would read as another type."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
@@ -29,7 +29,7 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-_Dumper.add_representer(str, _represent_text)
+DefinitionDumper.add_representer(str, _represent_text)
 
 
 # The database does not preserve the order of an object's fields; for readability these come first and last.
@@ -37,16 +37,18 @@ _FIRST = ("trigger", "exclusive", "rules", "id", "action", "type", "name", "weig
 _LAST = ("body", "with", "retry", "on_unknown", "then", "else", "variants", "steps")
 
 
-def _sort_key(name: str) -> int:
+def rank_field(name: str) -> int:
+    """Return the place of a field among those of its object: smaller ones come first."""
     return _FIRST.index(name) - len(_FIRST) if name in _FIRST else _LAST.index(name) + 1 if name in _LAST else 0
 
 
-def _sort_fields(value: Any) -> Any:
+def sort_fields(value: Any) -> Any:
+    """Return the value with the fields of its objects in the order in which a person would write them."""
     if isinstance(value, Mapping):
-        return {name: _sort_fields(value[name]) for name in sorted(value, key=_sort_key)}
-    return [_sort_fields(item) for item in value] if isinstance(value, list) else value
+        return {name: sort_fields(value[name]) for name in sorted(value, key=rank_field)}
+    return [sort_fields(item) for item in value] if isinstance(value, list) else value
 
 
 def write(document: Mapping[str, Any]) -> str:
     """Serialize the document as YAML, its fields in the order in which a person would write them."""
-    return yaml.dump(_sort_fields(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.dump(sort_fields(document), Dumper=DefinitionDumper, sort_keys=False, allow_unicode=True, width=100)

@@ -10,6 +10,11 @@ MAX_LENGTH = 63
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
+def build_slug(name: str) -> str:
+    """Return a name's letters and digits as a slug, for the name of a file; `automation` where it has none."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_LENGTH] or "automation"
+
+
 def check_slug(text: str) -> str | None:
     """Return why this is not a slug, as the end of a sentence that begins with "The slug", or None."""
     if not _SLUG.fullmatch(text) or len(text) > MAX_LENGTH:

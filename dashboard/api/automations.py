@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field
+import flask
+from pydantic import BeforeValidator, Field
 
 import metrics
 from dashboard.access import Caller, current_settings
 from dashboard.api import schemas
-from dashboard.bodies import Body, ShortText
+from dashboard.bodies import BODY_LIMIT, Body, ShortText
 from dashboard.definition_warnings import list_warnings
-from dashboard.definitions import find_problems, require_valid
-from dashboard.errors import not_found, serialize_problems
+from dashboard.definitions import check_text, find_problems, require_valid, require_valid_text, rewrite_text
+from dashboard.errors import invalid_request, not_found, serialize_problems
 from dashboard.resource import Resource
 from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from ephemeral import workflow_cache
@@ -24,7 +26,11 @@ from models.ids import is_id
 from models.reports import automations as report
 from models.reports import runs
 from models.reports.automations import AutomationDetail, AutomationRow
+from rules.definition_text import get_source, locate_problems, replace_trigger
 from rules.language import AutomationType, infer_type
+from rules.parsing import BYTE_ORDER_MARK
+from rules.problems import Problem
+from rules.slugs import build_slug
 from tasks.operators import actions as operator_actions
 from tasks.operators import switches
 
@@ -44,7 +50,8 @@ SCHEDULE = schemas.record(
     skipped=schemas.nullable(schemas.record(count=schemas.COUNT, firstAt=schemas.TIME, lastAt=schemas.TIME)),
 )
 AUTOMATION = schemas.record(
-    **LIST_FIELDS, definition=schemas.ANY, draft=schemas.ANY,
+    **LIST_FIELDS, definition=schemas.ANY, source=schemas.nullable(schemas.TEXT), draft=schemas.ANY,
+    draftRevision=schemas.COUNT, draftBaseVersion=schemas.nullable(schemas.COUNT),
     draftSavedAt=schemas.nullable(schemas.TIME), draftSavedBy=schemas.nullable(schemas.TEXT), inFlight=schemas.COUNT,
     hookUrl=schemas.nullable(schemas.TEXT), schedule=schemas.nullable(SCHEDULE),
     versions=schemas.array_of(
@@ -56,6 +63,15 @@ AUTOMATION = schemas.record(
 )  # fmt: skip
 
 
+TEXT_PROBLEMS = schemas.array_of(
+    schemas.component(
+        "DefinitionProblem",
+        "A problem of a definition; one of a text has its line and column, from 1.",
+        path=schemas.TEXT, message=schemas.TEXT,
+    )
+)  # fmt: skip
+
+
 class AutomationPage(schemas.Page):
     """The filters and page of the list."""
 
@@ -64,14 +80,21 @@ class AutomationPage(schemas.Page):
     enabled: schemas.QueryBool | None = None
 
 
+#: The number of a version in a query.
+VersionNumber = Annotated[int, BeforeValidator(schemas.parse_number), Field(ge=1)]
+#: A definition's text. The parser refuses one that is too large, with a message of its own.
+SourceText = Annotated[str, Field(max_length=BODY_LIMIT)]
+
+
 class NewAutomation(Body):
-    """A new automation; its definition becomes version 1."""
+    """A new automation; its definition, an object or a text in YAML or JSON, becomes version 1."""
 
     name: ShortText
     #: Without it: the type that the definition's trigger belongs to.
     type: AutomationType | None = None
     enabled: bool = True
-    definition: dict[str, Any]
+    definition: dict[str, Any] | None = None
+    source: SourceText | None = None
 
 
 class AutomationUpdate(Body):
@@ -80,16 +103,20 @@ class AutomationUpdate(Body):
     name: ShortText | None = None
     enabled: bool | None = None
     definition: dict[str, Any] | None = None
+    source: SourceText | None = None
     automatic_retries: bool | None = Field(None, alias="automaticRetries")
 
 
 class ValidationRequest(Body):
-    """A definition to validate, and its type of automation; without one, the type that its trigger belongs to.
-    `automationId` is the automation that it is for, which warnings leave out."""
+    """A definition to validate, an object or a text, and its type of automation; without one, the type that its trigger
+    belongs to. `trigger` replaces the definition's trigger, or, as a string, its type. `automationId` is the automation
+    that it is for, which warnings leave out."""
 
     type: AutomationType | None = None
     automation_id: ShortText | None = Field(None, alias="automationId")
-    definition: Annotated[Any, Field()]
+    trigger: dict[str, Any] | str | None = None
+    definition: Annotated[Any, Field()] = None
+    source: SourceText | None = None
 
 
 @automations.api(
@@ -124,23 +151,23 @@ def list_automations(call: Caller, query: AutomationPage) -> Any:
 )
 def create_automation(call: Caller, body: NewAutomation) -> Any:
     """Create an automation and publish its first version."""
-    type_ = body.type or infer_type(body.definition)
-    require_valid(body.definition, type_)
+    definition, type_ = _read_new_definition(body)
     publication = automation.create(
         call.workspace_id,
         name=body.name,
         type=type_,
-        definition=body.definition,
+        definition=definition,
         actor=call.actor,
         enabled=body.enabled,
         is_valid=True,
+        source=body.source,
     )
     workflow_cache.invalidate(call.workspace_id)
     metrics.operator_actions_total.labels(action="publish", result="done").inc()
-    warnings = list_warnings(call.workspace_id, body.definition, publication.automation_id)
+    warnings = list_warnings(call.workspace_id, definition, publication.automation_id)
     return success(
         201,
-        automation=_serialize_detail(call.workspace_id, publication.automation_id, publication.hook_token),
+        automation=serialize_detail(call.workspace_id, publication.automation_id, publication.hook_token),
         warnings=serialize_problems(warnings),
     )
 
@@ -150,14 +177,15 @@ def create_automation(call: Caller, body: NewAutomation) -> Any:
     "/api/workspaces/{workspace_id}/automations/validate",
     permission="read",
     body=ValidationRequest,
-    response={"valid": schemas.BOOL, "errors": schemas.PROBLEMS, "warnings": schemas.PROBLEMS},
+    response={"valid": schemas.BOOL, "errors": TEXT_PROBLEMS, "warnings": TEXT_PROBLEMS},
 )
 def validate_automation(call: Caller, body: ValidationRequest) -> Any:
     """Validate a definition without saving it. Warnings stop no publishing."""
-    type_ = body.type or infer_type(body.definition)
-    problems = find_problems(body.definition, type_)
-    warnings = [] if problems else list_warnings(call.workspace_id, body.definition, body.automation_id)
-    return success(valid=not problems, errors=serialize_problems(problems), warnings=serialize_problems(warnings))
+    require_single_definition(body)
+    document, problems = _check(body)
+    warnings = [] if problems else list_warnings(call.workspace_id, document, body.automation_id)
+    located = warnings if body.source is None else locate_problems(body.source, warnings)
+    return success(valid=not problems, errors=serialize_problems(problems), warnings=serialize_problems(located))
 
 
 @automations.api(
@@ -168,16 +196,14 @@ def validate_automation(call: Caller, body: ValidationRequest) -> Any:
 )
 def show_automation(call: Caller, automation_id: str) -> Any:
     """Show an automation with its published definition and its versions."""
-    return success(automation=_serialize_detail(call.workspace_id, automation_id))
+    return success(automation=serialize_detail(call.workspace_id, automation_id))
 
 
 def change_automation(call: Caller, automation_id: str, body: AutomationUpdate) -> Any:
     """Change an automation. A changed definition is published as the next version."""
     before = require_automation(call.workspace_id, automation_id)
     token = None
-    is_changed = body.definition is not None and body.definition != before["definition"]
-    if is_changed:
-        require_valid(body.definition, before["type"])
+    change = _read_change(body, before)
     with acting_as(call.workspace_id):
         if body.name is not None:
             automation.rename(call.workspace_id, automation_id, body.name, call.actor)
@@ -185,21 +211,15 @@ def change_automation(call: Caller, automation_id: str, body: AutomationUpdate) 
             automation.toggle(call.workspace_id, automation_id, body.enabled, call.actor)
         if body.automatic_retries is not None:
             automation.set_automatic_retries(call.workspace_id, automation_id, body.automatic_retries, call.actor)
-        if body.definition is not None and is_changed:
+        if change is not None:
             token = automation.publish(
-                call.workspace_id,
-                automation_id,
-                body.definition,
-                call.actor,
-                is_valid=True,
+                call.workspace_id, automation_id, change.definition, call.actor, is_valid=True, source=change.source
             ).hook_token
             metrics.operator_actions_total.labels(action="publish", result="done").inc()
     workflow_cache.invalidate(call.workspace_id)
-    warnings = (
-        list_warnings(call.workspace_id, body.definition, automation_id) if body.definition and is_changed else []
-    )
+    warnings = list_warnings(call.workspace_id, change.definition, automation_id) if change else []
     return success(
-        automation=_serialize_detail(call.workspace_id, automation_id, token), warnings=serialize_problems(warnings)
+        automation=serialize_detail(call.workspace_id, automation_id, token), warnings=serialize_problems(warnings)
     )
 
 
@@ -211,6 +231,35 @@ for _method in ("PUT", "PATCH"):
         body=AutomationUpdate,
         response={"automation": AUTOMATION, "warnings": schemas.PROBLEMS},
     )(change_automation)
+
+
+class ExportQuery(Body):
+    """The version; without one, the published version."""
+
+    version: VersionNumber | None = None
+
+
+@automations.api(
+    "GET",
+    "/api/workspaces/{workspace_id}/automations/{automation_id}/export",
+    permission="read",
+    query=ExportQuery,
+    response={},
+    media_type="application/yaml",
+)
+def export_automation(call: Caller, query: ExportQuery, automation_id: str) -> Any:
+    """Download the text of a definition, YAML or JSON, as its author wrote it."""
+    row = require_automation(call.workspace_id, automation_id)
+    published = report.find_published(call.workspace_id, automation_id, query.version or row["version"])
+    if published is None:
+        raise not_found("This automation has no such version.")
+    text = get_source(published["source"], published["definition"]) or ""
+    is_json = text.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] == "{"
+    response = flask.make_response(text.encode())
+    response.mimetype = "application/json" if is_json else "application/yaml"
+    name = f"{build_slug(row['name'])}-v{published['version']}.{'json' if is_json else 'yaml'}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
 
 
 @automations.api(
@@ -246,6 +295,57 @@ def renew_hook(call: Caller, automation_id: str) -> Any:
     return success(201, hookUrl=_build_hook_url(token))
 
 
+def require_single_definition(body: Any) -> None:
+    """Raise `ProblemError` 422 where the body has no definition, or two."""
+    is_missing = "definition" not in body.model_fields_set and body.source is None
+    if is_missing:
+        raise invalid_request([Problem("definition", "is required")])
+    if body.source is not None and "definition" in body.model_fields_set:
+        raise invalid_request([Problem("source", "must not be sent together with definition")])
+
+
+def _check(body: ValidationRequest) -> tuple[Any, Sequence[Problem]]:
+    if body.source is not None:
+        checked = check_text(body.source, body.type, body.trigger)
+        return checked.document, checked.problems
+    document = replace_trigger(body.definition, body.trigger)
+    return document, find_problems(document, body.type or infer_type(document))
+
+
+def _read_new_definition(body: NewAutomation) -> tuple[dict[str, Any], AutomationType]:
+    require_single_definition(body)
+    if body.source is not None:
+        checked = require_valid_text(body.source, body.type)
+        return checked.document, checked.automation_type
+    if body.definition is None:
+        raise invalid_request([Problem("definition", "is required")])
+    type_ = body.type or infer_type(body.definition)
+    require_valid(body.definition, type_)
+    return body.definition, type_
+
+
+@dataclass(frozen=True)
+class DefinitionChange:
+    """A definition to publish, and its text, None for one that was sent as an object."""
+
+    definition: dict[str, Any]
+    source: str | None
+
+
+def _read_change(body: AutomationUpdate, before: AutomationDetail) -> DefinitionChange | None:
+    """The valid definition that the body changes; None where it changes none. Raises `InvalidDefinition`."""
+    if body.source is not None and body.definition is not None:
+        raise invalid_request([Problem("source", "must not be sent together with definition")])
+    if body.source is not None:
+        if body.source == get_source(before["source"], before["definition"]):
+            return None
+        return DefinitionChange(require_valid_text(body.source, before["type"]).document, body.source)
+    if body.definition is None or body.definition == before["definition"]:
+        return None
+    require_valid(body.definition, before["type"])
+    return DefinitionChange(body.definition, rewrite_text(before["source"], body.definition))
+
+
 def serialize_list(workspace_id: str, rows: Sequence[AutomationRow]) -> list[dict[str, Any]]:
     """Automations as list items; without `stats` where that switch is off."""
     items = [{"_id": row["id"], **to_api_fields(row)} for row in rows]
@@ -265,13 +365,17 @@ def require_automation(workspace_id: str, automation_id: str) -> AutomationDetai
     return row
 
 
-def _serialize_detail(workspace_id: str, automation_id: str, hook_token: str | None = None) -> dict[str, Any]:
+def serialize_detail(workspace_id: str, automation_id: str, hook_token: str | None = None) -> dict[str, Any]:
+    """An automation with its published definition, its text and its versions."""
     row = require_automation(workspace_id, automation_id)
     versions = [to_api_fields(version) for version in row["versions"]]
     # The secret is readable only now; a lost one can only be replaced.
     (item,) = serialize_list(workspace_id, [row])
+    # The draft's text has a route of its own.
+    del item["draftSource"]
     return {
         **item,
+        "source": get_source(row["source"], row["definition"]),
         "versions": versions,
         "schedule": _serialize_schedule(row["schedule"]),
         "hookUrl": hook_token and _build_hook_url(hook_token),

@@ -26,7 +26,7 @@ from models.automation import Publication
 from models.database import acting_as
 from models.errors import Conflict
 from models.reports.automations import AutomationDetail
-from rules.definition_text import TextProblem
+from rules.definition_text import TextProblem, get_source
 from rules.language import PLAYBOOK, AutomationType
 from rules.serialization import write
 
@@ -72,9 +72,9 @@ def check_definition() -> Any:
     _extend_form_limit()
     call = layout.require_page_permission("write")
     form = flask.request.form
-    document, faults = check_text(_read_text(), form.get("type", "workflow"))
-    warnings = [] if faults else list_warnings(call.workspace_id, document, form.get("automation"))
-    return layout.render("definition_problems.html", call, faults=faults, warnings=warnings)
+    checked = check_text(_read_text(), form.get("type", "workflow"))
+    warnings = [] if checked.problems else list_warnings(call.workspace_id, checked.document, form.get("automation"))
+    return layout.render("definition_problems.html", call, faults=checked.problems, warnings=warnings)
 
 
 @automation_form_pages.post("/automations/new")
@@ -90,7 +90,7 @@ def create() -> Any:
         return _render_form(call, None, faults=faults, **fields), 422
     publication = automation.create(
         call.workspace_id, name=form["name"].strip(), type=type_, definition=definition, actor=call.actor,
-        enabled=enabled, is_valid=True,
+        enabled=enabled, is_valid=True, source=text,
     )  # fmt: skip
     return _render_published(call, publication, form["name"].strip(), definition)
 
@@ -100,13 +100,9 @@ def edit(automation_id: str) -> Any:
     """The form with the published version."""
     call = layout.require_page_permission("write")
     row = require_automation(call.workspace_id, automation_id)
-    if row["type"] == PLAYBOOK:
-        if not _is_yaml_view():
-            return playbook_editor.show_form(call, row)
-        document = playbook_editor.find_draft(row)
-    else:
-        document = row["definition"] or row["draft"] or {}
-    return _render_form(call, row, name=row["name"], type=row["type"], text=write(document), faults=[])
+    if row["type"] == PLAYBOOK and not _is_yaml_view():
+        return playbook_editor.show_form(call, row)
+    return _render_form(call, row, name=row["name"], type=row["type"], text=_get_text(row), faults=[])
 
 
 @automation_form_pages.post("/automations/<automation_id>/edit")
@@ -115,7 +111,7 @@ def change(automation_id: str) -> Any:
     _extend_form_limit()
     call = layout.require_page_permission("write")
     row = require_automation(call.workspace_id, automation_id)
-    form, text = flask.request.form, _read_text()
+    form, text = flask.request.form, _restore_line_ends(_read_text(), _get_text(row))
     fields = {"name": form.get("name", ""), "type": row["type"], "text": text}
     if row["type"] == PLAYBOOK and form.get("do") == "draft":
         return _save_draft(call, row, fields)
@@ -123,7 +119,7 @@ def change(automation_id: str) -> Any:
     if faults:
         return _render_form(call, row, faults=faults, version=form.get("version", ""), **fields), 422
     try:
-        publication = _write(call, row, fields["name"].strip(), definition, form.get("version", ""))
+        publication = _write(call, row, fields, definition, form.get("version", ""))
     except Conflict:
         newer, stale = require_automation(call.workspace_id, automation_id), _parse_version(form.get("version", ""))
         return _render_form(call, newer, faults=[], stale=stale, **fields), 409
@@ -146,6 +142,7 @@ def _save_draft(call: Caller, row: AutomationDetail, fields: dict[str, str]) -> 
         automation.save_draft(
             call.workspace_id, row["id"], definition, call.actor,
             base_version=int(_parse_version(version) or -1), seen_draft=playbook_editor.parse_draft_time(),
+            source=fields["text"],
         )  # fmt: skip
     workflow_cache.invalidate(call.workspace_id)
     return layout.redirect(f"/automations/{row['id']}/edit", "Draft saved.")
@@ -155,12 +152,27 @@ def _is_yaml_view() -> bool:
     return flask.request.args.get("view") == "yaml"
 
 
-def _write(call: Caller, row: AutomationDetail, name: str, definition: Any, version: str) -> Publication | None:
-    """Rename and publish in one transaction; None where the definition equals the published one."""
+def _get_text(row: AutomationDetail) -> str:
+    """The text of the draft, else of the published version."""
+    if row["has_draft"]:
+        return get_source(row["draft_source"], row["draft"]) or ""
+    return get_source(row["source"], row["definition"]) or ""
+
+
+def _restore_line_ends(text: str, original: str) -> str:
+    """The text with the line ends of the original: a form has `\\n` alone."""
+    return text.replace("\n", "\r\n") if "\r\n" in original else text
+
+
+def _write(
+    call: Caller, row: AutomationDetail, fields: dict[str, str], definition: Any, version: str
+) -> Publication | None:
+    """Rename and publish in one transaction; None where the text is the published one."""
     base_version = int(_parse_version(version) or -1)
     with acting_as(call.workspace_id):
         publication = None
-        if definition != row["definition"] or base_version != row["version"]:
+        is_changed = fields["text"] != get_source(row["source"], row["definition"])
+        if is_changed or base_version != row["version"]:
             publication = automation.publish(
                 call.workspace_id,
                 row["id"],
@@ -168,8 +180,9 @@ def _write(call: Caller, row: AutomationDetail, name: str, definition: Any, vers
                 call.actor,
                 expected_version=base_version,
                 is_valid=True,
+                source=fields["text"],
             )
-        automation.rename(call.workspace_id, row["id"], name, call.actor)
+        automation.rename(call.workspace_id, row["id"], fields["name"].strip(), call.actor)
     # The cache holds the name beside the workflow.
     workflow_cache.invalidate(call.workspace_id)
     return publication
@@ -203,10 +216,10 @@ def _read_text() -> str:
 
 def _check_form(name: str, type_: str, text: str) -> tuple[Any, list[TextProblem]]:
     _, problems = check(Heading, {"name": name.strip(), "type": type_})
-    definition, faults = check_text(text, type_)
-    return definition, [
+    checked = check_text(text, type_)
+    return checked.document, [
         TextProblem(problem.path, problem.message) for problem in problems if problem.path == "name"
-    ] + faults
+    ] + checked.problems
 
 
 def _render_form(call: Caller, row: AutomationDetail | None, **fields: Any) -> flask.Response:

@@ -14,7 +14,7 @@ from models import automation_schedule
 from models.automation_schedule import ScheduleStateRow
 from models.database import acting_as
 from models.ids import is_id
-from models.queries import count, fetch, fetch_first, fetch_value
+from models.queries import count, fetch, fetch_first
 from models.search import has_words
 from models.tables import Automation, Execution, WorkflowVersion
 from rules.language import RESERVED_FAMILIES, AutomationType
@@ -45,9 +45,13 @@ class AutomationRow(TypedDict):
 
 class _DefinitionRow(AutomationRow):
     draft: dict[str, Any] | None
+    draft_source: str | None
     draft_saved_at: datetime | None
     draft_saved_by: str | None
+    draft_revision: int
+    draft_base_version: int | None
     definition: dict[str, Any] | None
+    source: str | None
 
 
 class VersionRow(TypedDict):
@@ -57,6 +61,13 @@ class VersionRow(TypedDict):
     published_by: str
     published_at: datetime
     note: str | None
+
+
+class PublishedVersion(VersionRow):
+    """A published version with its definition; `source` is its text, None if it was published as an object."""
+
+    definition: dict[str, Any]
+    source: str | None
 
 
 class AutomationDetail(_DefinitionRow):
@@ -99,7 +110,7 @@ _COLUMNS = (
     Automation.id, Automation.name, Automation.type, Automation.enabled, Automation.version, Automation.trigger_type,
     Automation.total_runs, Automation.last_run_at, Automation.last_executed_at, Automation.executions,
     Automation.succeeded, Automation.failed, Automation.skipped, Automation.paused_at,
-    Automation.automatic_retries, Automation.draft.is_null(False).alias("has_draft"), Automation.created_at,
+    Automation.automatic_retries, Automation.draft_saved_at.is_null(False).alias("has_draft"), Automation.created_at,
     Automation.updated_at,
 )  # fmt: skip
 # An automation that an upgrade lets start beside others says so, although its version does not.
@@ -175,7 +186,11 @@ def find(workspace_id: str, automation_id: str) -> AutomationDetail | None:
             Automation.draft,
             Automation.draft_saved_at,
             Automation.draft_saved_by,
+            Automation.draft_source,
+            Automation.draft_revision,
+            Automation.draft_base_version,
             _DEFINITION.alias("definition"),
+            WorkflowVersion.source,
         )
         .join(WorkflowVersion, JOIN.LEFT_OUTER, on=WorkflowVersion.id == Automation.version_id)
         .where(Automation.workspace_id == workspace_id, Automation.id == automation_id, Automation.deleted_at.is_null())
@@ -205,13 +220,18 @@ def _list_versions(automation_id: str) -> list[VersionRow]:
 
 def find_version(workspace_id: str, automation_id: str, version: int) -> dict[str, Any] | None:
     """Return the definition of one published version."""
+    published = find_published(workspace_id, automation_id, version)
+    return published and published["definition"]
+
+
+def find_published(workspace_id: str, automation_id: str, version: int) -> PublishedVersion | None:
+    """Return one published version with its definition and its text."""
     row = WorkflowVersion
-    query = row.select(row.definition).where(
+    query = row.select(row.version, row.published_by, row.published_at, row.note, row.definition, row.source).where(
         row.workspace_id == workspace_id, row.automation_id == automation_id, row.version == version
     )
     with acting_as(workspace_id):
-        definition: dict[str, Any] | None = fetch_value(query)
-    return definition
+        return fetch_first(PublishedVersion, query)
 
 
 def _count_in_flight(automation_id: str) -> int:

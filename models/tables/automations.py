@@ -68,6 +68,12 @@ class Automation(Table):
     draft_saved_by = TextField(null=True)
     #: Whether it leaves a comment or message to a more specific automation; from the published definition.
     exclusive = BooleanField(default_sql="true")
+    #: The draft as its author wrote it, also where it cannot be parsed; null if a form saved it.
+    draft_source = TextField(null=True)
+    #: Counts every change of the draft, its publication included.
+    draft_revision = IntegerField(default_sql="0")
+    #: The version that the draft changes.
+    draft_base_version = IntegerField(null=True)
 
     class Meta:
         table_name = "automations"
@@ -93,6 +99,8 @@ class WorkflowVersion(Table):
     published_at = TimeField(default_sql=NOW)
     #: What the version changes, in its author's words.
     note = TextField(null=True)
+    #: The definition as its author wrote it; null if it was published as an object.
+    source = TextField(null=True)
 
     class Meta:
         table_name = "workflow_versions"

@@ -9,7 +9,8 @@ from yaml.cyaml import CParser
 
 from rules import parsing
 from rules.definition import DefinitionError, read
-from rules.parsing import MAX_VALUES, map_lines
+from rules.parsing import MAX_VALUES
+from rules.source_tree import map_positions
 
 
 def test_yaml_reads_strings_as_strings() -> None:
@@ -88,7 +89,7 @@ def test_no_more_values_are_read_than_the_bound(text: str, monkeypatch: pytest.M
     monkeypatch.setattr(Composer, "compose_node", lambda *args: composed.append(1) or compose(*args))
     with pytest.raises(DefinitionError, match=r"more than 10,000 values|nested deeper than 64 levels"):
         read(text)
-    map_lines(text)
+    map_positions(text)
     assert len(composed) <= 2 * MAX_VALUES
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from models.demo.examples import EXAMPLES
-from rules.parsing import find_line, map_lines, read
+from rules.parsing import read
 from rules.serialization import write
+from rules.source_tree import find_position, map_positions
 
 NASTY = [
     "on", "yes", "null", "~", "true", "09:00", "1e3", "010", "1_000", "2026-05-04", "=", "<<", "- x", "a: b", "# no",
@@ -36,15 +37,15 @@ def test_several_lines_are_a_block_scalar():
     assert write({"body": "Hello,\n\nyours"}) == "body: |-\n  Hello,\n\n  yours\n"
 
 
-def test_a_problem_has_its_line_or_that_of_its_parent():
-    line_numbers = map_lines("trigger: {type: a}\nsteps:\n  - id: x\n    with:\n      body: b\n")
+def test_a_problem_has_its_position_or_that_of_its_parent():
+    positions = map_positions("trigger: {type: a}\nsteps:\n  - id: x\n    with:\n      body: b\n")
     paths = ("trigger.type", "steps[0].with.body", "steps[0].action", "rules", "")
-    assert [find_line(path, line_numbers) for path in paths] == [1, 5, 3, None, None]
+    assert [find_position(path, positions) for path in paths] == [(1, 11), (5, 7), (3, 5), None, None]
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "a: *b", "[" * 5000, "- 1"])
 def test_an_invalid_text_has_no_lines_and_raises_nothing(text):
-    assert isinstance(map_lines(text), dict)
+    assert isinstance(map_positions(text), dict)
 
 
 def test_fields_are_in_the_order_in_which_a_person_writes_them():

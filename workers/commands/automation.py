@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
 import settings
+from rules.language import AUTOMATION_TYPES
 from rules.outbound_urls import Networks
+from rules.problems import Problem
 from workers.automation_tests import test
 from workers.console import (
     CommandError,
@@ -26,8 +28,12 @@ from workers.console import as_json as json_option
 
 if TYPE_CHECKING:
     from models.reports.automations import AutomationDetail
-    from rules.problems import Problem
+    from rules.definition_text import TextCheck
 
+_TYPE = click.option(
+    "--type", "type_", type=click.Choice(AUTOMATION_TYPES),
+    help="Type of the automation. Without it: the one that the trigger belongs to.",
+)  # fmt: skip
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
@@ -39,16 +45,13 @@ def command() -> None:
     """
 
 
-def _read(file: Path) -> Any:
-    from rules.definition import DefinitionError, read
-
+def _read_text(file: Path) -> str:
+    """Read a file as it is, line ends and byte order mark included."""
     try:
-        with click.open_file(str(file), encoding="utf-8") as stream:
-            return read(stream.read())
+        with click.open_file(str(file), "rb") as stream:
+            return bytes(stream.read()).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{file} cannot be read: {error}") from None
-    except DefinitionError as error:
-        raise CommandError(f"{file}: {error}") from None
 
 
 def _load_allowed_networks() -> Networks:
@@ -56,20 +59,25 @@ def _load_allowed_networks() -> Networks:
     return settings.load().webhook_allowed_networks
 
 
-def _read_valid_definition(file: Path) -> dict[str, Any]:
-    document = _read(file)
-    problems = _find_problems(document)
-    if problems:
-        raise CommandError(f"{file} cannot be published:\n{format_problems(problems)}")
-    return dict(document)
+def _check(file: Path, text: str, type_: str | None = None) -> TextCheck:
+    """Check a text as this type of automation, or as the one that its trigger belongs to."""
+    from rules.definition_text import check_text
+
+    checked = check_text(text, type_, _load_allowed_networks())
+    if checked.document is None:
+        raise CommandError(f"{file}: {checked.problems[0].message}")
+    return checked
 
 
-def _find_problems(document: Any) -> list[Problem]:
-    """Validate a document as the type of automation that its trigger belongs to."""
-    from rules.language import infer_type
-    from rules.validation import validate
+def _require_valid(file: Path, text: str, type_: str | None = None) -> TextCheck:
+    checked = _check(file, text, type_)
+    if checked.problems:
+        raise CommandError(f"{file} cannot be published:\n{_format_problems(checked)}")
+    return checked
 
-    return validate(document, automation_type=infer_type(document), networks=_load_allowed_networks())
+
+def _format_problems(checked: TextCheck) -> str:
+    return format_problems([Problem(problem.path, problem.message) for problem in checked.problems])
 
 
 @command.command("list")
@@ -97,45 +105,47 @@ def list_(workspace: str, q: str | None, limit: int, as_json: bool) -> None:
 
 @command.command()
 @click.argument("file", type=_FILE)
+@_TYPE
 @json_option
-def validate(file: Path, as_json: bool) -> None:
+def validate(file: Path, type_: str | None, as_json: bool) -> None:
     """Check whether the definition in FILE can be published, and list each problem with its path.
 
     The exit code is 1 if there are problems.
     """
-    problems = _find_problems(_read(file))
+    checked = _check(file, _read_text(file), type_)
     if as_json:
-        errors = [{"path": problem.path, "message": problem.message} for problem in problems]
-        show_json({"valid": not problems, "errors": errors})
+        show_json({"valid": not checked.problems, "errors": [asdict(problem) for problem in checked.problems]})
     else:
-        click.echo(format_problems(problems) or f"{file} can be published.")
-    raise SystemExit(1 if problems else 0)
+        click.echo(_format_problems(checked) or f"{file} can be published.")
+    raise SystemExit(1 if checked.problems else 0)
 
 
 @command.command("import")
 @click.argument("file", type=_FILE)
 @in_workspace
+@_TYPE
 @click.option("--name", help="Name of the automation. Without it: the file's name.")
 @click.option("--on/--off", "enabled", default=True, show_default=True, help="Turn the automation on after publishing.")
 @json_option
-def import_(file: Path, workspace: str, name: str | None, enabled: bool, as_json: bool) -> None:
+def import_(file: Path, workspace: str, type_: str | None, name: str | None, enabled: bool, as_json: bool) -> None:
     """Create an automation from the definition in FILE and publish it as version 1."""
-    definition = _read_valid_definition(file)
+    text = _read_text(file)
+    checked = _require_valid(file, text, type_)
     automation_name = name or file.stem.replace("-", " ").replace("_", " ").strip().capitalize() or "Imported"
     with connect() as config:
         from ephemeral import workflow_cache
         from models import automation
-        from rules.language import infer_type
 
         workspace_id = find_workspace_id(workspace)
         publication = automation.create(
             workspace_id,
             name=automation_name,
-            type=infer_type(definition),
-            definition=definition,
+            type=checked.automation_type,
+            definition=checked.document,
             actor=current_actor(),
             enabled=enabled,
-            networks=config.webhook_allowed_networks,
+            is_valid=True,
+            source=text,
         )
         workflow_cache.invalidate(workspace_id)
         _show_publication(publication, f'"{automation_name}" is published', config.url, as_json)
@@ -144,24 +154,27 @@ def import_(file: Path, workspace: str, name: str | None, enabled: bool, as_json
 @command.command()
 @click.argument("automation_id", metavar="ID")
 @click.argument("file", type=_FILE)
+@click.option("--note", help="What the version changes.")
 @in_workspace
 @json_option
-def publish(automation_id: str, file: Path, workspace: str, as_json: bool) -> None:
+def publish(automation_id: str, file: Path, note: str | None, workspace: str, as_json: bool) -> None:
     """Publish the definition in FILE as the next version of the automation ID.
 
     Executions in flight stay on their version.
     """
-    definition = _read_valid_definition(file)
+    text = _read_text(file)
     with connect() as config:
         from ephemeral import workflow_cache
         from models import automation
+        from rules.definition_text import get_source
 
         workspace_id, row = _find_automation(workspace, automation_id)
-        if row["definition"] == definition:
+        checked = _require_valid(file, text, row["type"])
+        if text == get_source(row["source"], row["definition"]):
             click.echo(f"Nothing to publish: version {row['version']} is identical.", err=True)
             return
         publication = automation.publish(
-            workspace_id, automation_id, definition, current_actor(), networks=config.webhook_allowed_networks
+            workspace_id, automation_id, checked.document, current_actor(), is_valid=True, note=note, source=text
         )
         workflow_cache.invalidate(workspace_id)
         _show_publication(publication, f'"{row["name"]}" is published', config.url, as_json)
@@ -180,17 +193,24 @@ def _show_publication(publication: Any, summary: str, url: str, as_json: bool) -
 @command.command()
 @click.argument("automation_id", metavar="ID")
 @in_workspace
+@click.option("--version", type=click.IntRange(1, 2**31 - 1), help="A version. Without it: the published one.")
 @json_option
-def export(automation_id: str, workspace: str, as_json: bool) -> None:
-    """Print the published definition of the automation ID as YAML or JSON, in the format that `publish` reads."""
+def export(automation_id: str, workspace: str, version: int | None, as_json: bool) -> None:
+    """Print the definition of the automation ID as its author wrote it, in the format that `publish` reads."""
     with connect():
-        _, row = _find_automation(workspace, automation_id)
-    if row["definition"] is None:
-        raise CommandError("This automation has no published version.")
+        from models.reports import automations as report
+        from rules.definition_text import get_source
+
+        workspace_id, row = _find_automation(workspace, automation_id)
+        published = report.find_published(workspace_id, row["id"], version or row["version"])
+    if published is None:
+        raise CommandError("This automation has no such version." if version else "It has no published version.")
     if as_json:
-        show_json(row["definition"])
-    else:
-        click.echo(yaml.safe_dump(row["definition"], sort_keys=False, allow_unicode=True), nl=False)
+        show_json(published["definition"])
+        return
+    text = get_source(published["source"], published["definition"]) or ""
+    # As bytes: a text stream would change the line ends.
+    click.echo(text.encode(), nl=False)
 
 
 @command.command()
