@@ -14,7 +14,7 @@ from models.database import acting_as, db
 from models.ids import is_id, new_id
 from models.queries import execute, fetch
 from models.tables import AuditEntry
-from models.tables.workspaces import ActorKind
+from models.tables.workspaces import AuditActorKind
 
 log = structlog.get_logger(__name__)
 
@@ -24,15 +24,18 @@ _PAUSES = (".paused", ".draining")
 
 @dataclass(frozen=True)
 class AuditActor:
-    """The author of a change: a signed-in person, a program with a key, the `beckon` command, or Beckon itself."""
+    """The author of a change: a signed-in person, a program with a key, the `beckon` command, a contact, or Beckon
+    itself."""
 
-    kind: ActorKind
+    kind: AuditActorKind
     id: str | None
     name: str
 
 
 #: Beckon itself, such as at a first start.
 SYSTEM = AuditActor("system", None, "Beckon")
+#: The recipient of messages, by a word or on the page of their links. No address: the log outlives erasures.
+RECIPIENT = AuditActor("contact", None, "The recipient")
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class AuditEntryRow(TypedDict):
     """An entry: who changed which object, how and when."""
 
     id: str
-    actor_kind: ActorKind
+    actor_kind: AuditActorKind
     actor_id: str | None
     actor_name: str
     action: str

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import peewee
 from peewee import fn
 
+from models import workspace
 from models.queries import fetch_first
 from models.tables import Contact, Message, Workspace
 from rules.channels import ADDRESS_FIELDS
@@ -27,8 +28,26 @@ def find_by_address(
 
     `demo_only` limits the search to demo workspaces.
     """
+    return _find(channel, address, Contact.deleted_at.is_null(), workspace_id, demo_only=demo_only)
+
+
+def find_workspace(channel: str, address: str, workspace_id: str | None, *, demo_only: bool = False) -> str | None:
+    """Return the workspace of an address that no contact has any more: `workspace_id` or, if None, that of the deleted
+    contact with this address that was messaged last."""
+    if workspace_id is not None:
+        return workspace_id if not demo_only or workspace.is_demo(workspace_id) else None
+    # Only phone numbers of deleted contacts have an index.
+    if channel != "sms":
+        return None
+    deleted = _find(channel, address, Contact.deleted_at.is_null(False), None, demo_only=demo_only)
+    return deleted["workspace_id"] if deleted else None
+
+
+def _find(
+    channel: str, address: str, condition: Any, workspace_id: str | None, *, demo_only: bool
+) -> ContactOwnerRow | None:
     query = Contact.select(Contact.id, Contact.workspace_id, Contact.sample).where(
-        getattr(Contact, ADDRESS_FIELDS[channel]) == fn.lower(address), Contact.deleted_at.is_null()
+        getattr(Contact, ADDRESS_FIELDS[channel]) == fn.lower(address), condition
     )
     if workspace_id is not None:
         query = query.where(Contact.workspace_id == workspace_id)

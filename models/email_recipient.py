@@ -103,7 +103,8 @@ def resubscribe(recipient: Recipient) -> None:
     """Lift what unsubscribing made. A bounce or a complaint stays."""
     with acting_as(recipient.workspace_id):
         row = _fetch(recipient)
-        suppression.lift_hashed(recipient.workspace_id, "email", recipient.address_hash, row["address"], UNSUBSCRIBED)
+        identity = recipient.address_hash, row["address"]
+        suppression.lift_reason(recipient.workspace_id, "email", identity, UNSUBSCRIBED)
 
 
 def choose_topics(recipient: Recipient, topics: dict[str, bool]) -> None:

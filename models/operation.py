@@ -22,7 +22,7 @@ from models.ids import new_id
 from models.queries import count, execute, fetch, fetch_first, fetch_value, fetch_values
 from models.selection import Selection
 from models.tables import Execution, Message, Operation, OperationExecution
-from models.tables.workspaces import ActorKind, OperationKind, OperationStatus, RetryVersion
+from models.tables.workspaces import AuditActorKind, OperationKind, OperationStatus, RetryVersion
 from rules.json_text import dump_storable_json
 from rules.stages import Status
 
@@ -66,7 +66,7 @@ class StartedOperation(TypedDict):
     filters: dict[str, Any]
     version: RetryVersion | None
     matched: int
-    actor_kind: ActorKind
+    actor_kind: AuditActorKind
     actor_id: str | None
     actor_name: str
 

@@ -19,6 +19,7 @@ from models.audit import AuditActor
 from models.contact import is_present
 from models.database import acting_as
 from models.errors import Conflict, NotFound
+from models.expressions import any_of
 from models.ids import new_id
 from models.queries import execute, fetch, fetch_values
 from models.tables import Contact, SuppressedAddress, Suppression
@@ -28,6 +29,10 @@ from rules.channels import ADDRESS_FIELDS
 
 #: A channel, a normalized address on it, and why it is suppressed.
 Entry = tuple[str, str, SuppressionReason]
+#: An address by its keyed hash and its text; None where one of them is not known.
+Identity = tuple[bytes | None, str | None]
+#: Characters of a person's word that the audit log keeps.
+MAX_WORD_LENGTH = 40
 #: Addresses that an import inserts at once.
 BATCH_SIZE = 500
 
@@ -50,6 +55,11 @@ _COLUMNS = (
     Suppression.address,
     Suppression.reason,
 )
+
+
+class _OwnRow(TypedDict):
+    contact_id: str
+    address: str | None
 
 
 class SuppressionRow(TypedDict):
@@ -100,6 +110,18 @@ def add_for_contact(
             workspace_id=workspace_id, contact_id=contact_id, channel=channel, address=address, reason=reason
         )
         execute(insertion.on_conflict_ignore())
+
+
+def add_for_word(workspace_id: str, contact_id: str | None, channel: str, address: str) -> None:
+    """Suppress an address, and the contact if there is one, for a word that asks to stop.
+
+    Inside the caller's transaction. Mail that asks for it is an unsubscription, as a click on its link is.
+    """
+    reason: SuppressionReason = "unsubscribed" if channel == "email" else "stopped"
+    if contact_id is not None:
+        add_for_contact(workspace_id, contact_id, channel, address, reason)
+    else:
+        _insert_addresses(workspace_id, [(channel, _normalise_or_keep(channel, address), reason)])
 
 
 def add_for_execution(
@@ -176,19 +198,98 @@ def add_hashed(
     execute(SuppressedAddress.insert({**row, "reason": reason}).on_conflict_ignore())
 
 
-def lift_hashed(
-    workspace_id: str, channel: str, address_hash: bytes, address: str | None, reason: SuppressionReason
-) -> None:
-    """Lift the suppressions with one reason of an address and of the contact that has it, inside the caller's
-    transaction."""
-    row, field = SuppressedAddress, getattr(Contact, ADDRESS_FIELDS[channel])
-    is_address = (row.address_hash == address_hash) | (row.address == address)
-    execute(
-        row.delete().where(row.workspace_id == workspace_id, row.channel == channel, row.reason == reason, is_address)
+def lift_word(workspace_id: str, contact_id: str | None, channel: str, address: str, word: str) -> bool:
+    """Lift what a word such as STOP made, because the person now asks for messages; return whether there was any.
+
+    Inside the caller's transaction. Every other reason stays.
+    """
+    normalised = _normalise_or_keep(channel, address)
+    hashed = hash_addresses(workspace_id, {channel: normalised}).get(channel)
+    lifted = lift_reason(workspace_id, channel, (hashed, normalised), "stopped", contact_id)
+    if lifted:
+        detail = {
+            "channel": channel,
+            "reasons": ["stopped"],
+            "because": f"The recipient wrote {word[:MAX_WORD_LENGTH]}",
+        }
+        kind, object_id = ("contact", contact_id) if contact_id else ("suppression", channel)
+        action = "contact.suppression_lifted" if contact_id else "suppression.lifted"
+        audit.record(workspace_id, audit.RECIPIENT, action, kind, object_id, detail)
+    return lifted
+
+
+def lift_reason(
+    workspace_id: str,
+    channel: str,
+    identity: Identity,
+    reason: SuppressionReason,
+    contact_id: str | None = None,
+) -> bool:
+    """Lift the suppressions with one reason of an address, of the contact that has it, and of the one with this id.
+
+    Inside the caller's transaction. Returns whether there was any. Where the address is also suppressed for another
+    reason that belongs to contacts, they keep that one: a contact has one row, that of its first reason.
+    """
+    of_address = execute(
+        SuppressedAddress.delete().where(
+            SuppressedAddress.workspace_id == workspace_id,
+            SuppressedAddress.channel == channel,
+            SuppressedAddress.reason == reason,
+            _match(identity),
+        )
     )
-    owners = Contact.select(Contact.id).where(Contact.workspace_id == workspace_id, field == address)
-    own = Suppression.delete().where(Suppression.workspace_id == workspace_id, Suppression.contact_id.in_(owners))
-    execute(own.where(Suppression.channel == channel, Suppression.reason == reason))
+    own = fetch(
+        _OwnRow,
+        Suppression.delete()
+        .where(
+            Suppression.workspace_id == workspace_id,
+            Suppression.channel == channel,
+            Suppression.reason == reason,
+            _is_owner(workspace_id, channel, identity[1], contact_id),
+        )
+        .returning(Suppression.contact_id, Suppression.address),
+    )
+    for row in own:
+        for address in (row["address"], identity[1]):
+            if address is not None:
+                _add_remaining(workspace_id, row["contact_id"], channel, address)
+    return bool(of_address or own)
+
+
+def _match(identity: Identity) -> Any:
+    """The condition of the rows of an address. None for its hash or its text matches no row, unlike `is null`."""
+    address_hash, address = identity
+    conditions = []
+    if address_hash is not None:
+        conditions.append(SuppressedAddress.address_hash == address_hash)
+    if address is not None:
+        conditions.append(SuppressedAddress.address == address)
+    return any_of(*conditions) if conditions else Value(False)
+
+
+def _is_owner(workspace_id: str, channel: str, address: str | None, contact_id: str | None) -> Any:
+    """The condition of a contact's own suppressions: of those that have the address, and of the one with this id."""
+    conditions = []
+    if address is not None:
+        field = getattr(Contact, ADDRESS_FIELDS[channel])
+        owners = Contact.select(Contact.id).where(Contact.workspace_id == workspace_id, field == address)
+        conditions.append(Suppression.contact_id.in_(owners))
+    if contact_id is not None:
+        conditions.append(Suppression.contact_id == contact_id)
+    return any_of(*conditions) if conditions else Value(False)
+
+
+def _add_remaining(workspace_id: str, contact_id: str, channel: str, address: str) -> None:
+    """Suppress the contact for another reason of an address that it has or had, if there is one."""
+    row = SuppressedAddress
+    query = row.select(row.reason).where(
+        row.workspace_id == workspace_id, row.channel == channel, row.address == address, row.reason != "bounced"
+    )
+    for reason in fetch_values(query.order_by(row.id).limit(1)):
+        insertion = Suppression.insert(
+            workspace_id=workspace_id, contact_id=contact_id, channel=channel, address=address, reason=reason
+        )
+        execute(insertion.on_conflict_ignore())
 
 
 def lift(workspace_id: str, contact_id: str, channel: str, actor: AuditActor, because: str | None = None) -> None:
@@ -231,10 +332,8 @@ def lift_address(workspace_id: str, channel: str, address: str, actor: AuditActo
 
 def _delete_address(workspace_id: str, channel: str, address: str) -> list[str]:
     """Delete the suppressions of an address, erased ones too; return their reasons."""
-    row = SuppressedAddress
-    hashed = hash_addresses(workspace_id, {channel: address}).get(channel)
-    is_address = (row.channel == channel) & (row.address == address)
-    deletion = row.delete().where(row.workspace_id == workspace_id, is_address | (row.address_hash == hashed))
+    row, hashed = SuppressedAddress, hash_addresses(workspace_id, {channel: address}).get(channel)
+    deletion = row.delete().where(row.workspace_id == workspace_id, row.channel == channel, _match((hashed, address)))
     return fetch_values(deletion.returning(row.reason))
 
 

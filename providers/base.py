@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from rules.errors import ConfigurationError, ExecutionError
+from rules.opt_outs import Intent
 from rules.reconciliation import WhenUnknown
 
 CallbackKind = Literal[
@@ -159,6 +160,9 @@ class Callback:
     sent_text: str | None = None
     #: Whether the report says that the recipient must not be written to any more.
     suppress_channel: bool = False
+    #: What a contact's message asks for, and whether the provider has answered that itself.
+    intent: Intent | None = None
+    is_answered: bool = False
     detail: Mapping[str, object] = field(default_factory=dict)
 
 

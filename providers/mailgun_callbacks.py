@@ -17,7 +17,7 @@ from typing import Any
 from providers.automatic_mail import is_automatic
 from providers.base import Callback, CallbackKind
 from providers.untrusted import get_path, get_text, parse_timestamp
-from rules.opt_outs import read_message
+from rules.opt_outs import Intent, read_message
 
 #: The user variable with our message key; every event contains it.
 KEY_VARIABLE = "beckon_key"
@@ -143,16 +143,17 @@ def read_inbound(form: Mapping[str, str]) -> Callback | None:
     if not sender or not event_id or occurred_at is None or is_automatic(form):
         return None
     text = _read_field(form, "stripped-text") or _read_field(form, "body-plain")
-    opts_out = "opt_out" in (read_message(text), read_message(_read_field(form, "subject")))
+    intent = _choose_intent(read_message(text), read_message(_read_field(form, "subject")))
     return Callback(
         provider="mailgun",
         event_id=event_id,
-        kind="unsubscribed" if opts_out else "replied",
+        kind="unsubscribed" if intent == "opt_out" else "replied",
         provider_message_id=strip_angle_brackets(_read_field(form, "In-Reply-To")) or None,
         message_key=None,
         address=sender.lower(),
         text=text,
         occurred_at=occurred_at,
+        intent=intent,
         detail={
             "subject": _read_field(form, "subject"),
             "recipient": _read_field(form, "recipient"),
@@ -163,6 +164,13 @@ def read_inbound(form: Mapping[str, str]) -> Callback | None:
             ],
         },
     )
+
+
+def _choose_intent(of_text: Intent | None, of_subject: Intent | None) -> Intent | None:
+    """Return what a mail asks for. A doubtful subject counts for nothing: mostly it is that of our own mail."""
+    if "opt_out" in (of_text, of_subject):
+        return "opt_out"
+    return "possible_opt_out" if of_text == "possible_opt_out" else None
 
 
 def _read_field(form: Mapping[str, str], name: str) -> str:

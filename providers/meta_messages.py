@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json  # a hash that must stay the same
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -95,9 +96,9 @@ def _parse_message(event: _MessagingEvent, message: Mapping[str, Any]) -> Callba
     as_ = "story_reply" if isinstance(story, dict) else "story_mention" if is_mention else "message"
     # The title of a quick reply is our own text, which its tap repeats.
     is_typed = not isinstance(message.get("quick_reply"), dict) and not isinstance(story, dict)
-    opts_out = is_typed and read_direct_message(text) == "opt_out"
-    return event.build_callback(
-        "unsubscribed" if opts_out else "replied",
+    intent = read_direct_message(text) if is_typed else None
+    callback = event.build_callback(
+        "unsubscribed" if intent == "opt_out" else "replied",
         f"message:{mid}",
         mid,
         text,
@@ -108,6 +109,7 @@ def _parse_message(event: _MessagingEvent, message: Mapping[str, Any]) -> Callba
         attachments=attachments,
         unsupported=message.get("is_unsupported") is True or None,
     )
+    return replace(callback, intent=intent)
 
 
 def _parse_echo(event: _MessagingEvent, message: Mapping[str, Any], mid: str) -> Callback:

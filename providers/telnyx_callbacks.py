@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from providers.base import Callback, CallbackKind
 from providers.telnyx_errors import BAD_ADDRESS, format_message, is_stop
 from providers.untrusted import get_path, get_text, parse_timestamp
-from rules.opt_outs import read_message
+from rules.opt_outs import Intent, read_message
 
 #: A callback signed longer ago, or further ahead, is rejected. Telnyx documents no value; this one is conventional.
 SIGNATURE_AGE = timedelta(seconds=300)
@@ -48,6 +48,10 @@ def verify(headers: Mapping[str, str], raw: bytes, public_key: str, now: datetim
     return True
 
 
+#: What Telnyx has taken a text for, by the type of its own answer.
+_AUTORESPONSES: dict[str, Intent] = {
+    "opt-out": "opt_out", "stop": "opt_out", "opt-in": "opt_in", "start": "opt_in", "help": "help",
+}  # fmt: skip
 _STATUS_KINDS: dict[str, CallbackKind] = {
     "sent": "sent",
     "delivered": "delivered",
@@ -78,28 +82,34 @@ def _parse_inbound_message(event_id: str, occurred_at: datetime, payload: dict[s
     sender, text = get_text(payload, "from", "phone_number"), get_text(payload, "text")
     if sender is None:
         return None
-    opts_out = read_message(text) == "opt_out" or _is_opt_out_answered(payload)
+    answered = _AUTORESPONSES.get((get_text(payload, "autoresponse_type") or "").lower().replace("_", "-"))
+    intent = _choose_intent(read_message(text), answered)
     return Callback(
         provider="telnyx",
         event_id=event_id,
-        kind="unsubscribed" if opts_out else "replied",
+        kind="unsubscribed" if intent == "opt_out" else "replied",
         provider_message_id=None,
         message_key=None,
         address=sender,
         text=text,
         occurred_at=occurred_at,
+        intent=intent,
+        is_answered=answered is not None,
         detail={"messageId": get_text(payload, "id"), "to": get_text(payload, "to", 0, "phone_number")},
     )
+
+
+def _choose_intent(read: Intent | None, answered: Intent | None) -> Intent | None:
+    """Return what a text asks for: to stop, where we or Telnyx read that, else as Telnyx has answered it.
+
+    Telnyx's keywords are the account's: it may take another word, such as YES, for START.
+    """
+    return "opt_out" if "opt_out" in (read, answered) else answered or read
 
 
 def add_key(body: Mapping[str, Any], query: Mapping[str, str]) -> dict[str, Any]:
     """Return a webhook's body with our key from the query of its URL, which Telnyx's signature does not cover."""
     return {**body, KEY_FIELD: query.get(KEY_PARAMETER)}
-
-
-def _is_opt_out_answered(payload: Mapping[str, Any]) -> bool:
-    """Whether Telnyx has taken the text for an opt-out and answered it."""
-    return (get_text(payload, "autoresponse_type") or "").lower() in ("opt-out", "stop")
 
 
 def _parse_status_change(

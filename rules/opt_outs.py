@@ -114,11 +114,18 @@ def read_message(text: str | None) -> Intent | None:
 
 
 def read_direct_message(text: str | None) -> Intent | None:
-    """Return what a typed message on Instagram or Messenger asks for, where only whole messages are requests."""
-    phrase = " ".join(_list_words(text))
+    """Return what a typed message on Instagram or Messenger asks for, where only whole messages are requests.
+
+    Of several words that are a request in an SMS, an operator judges.
+    """
+    words = _list_words(text)
+    phrase = " ".join(words)
     if phrase in _DIRECT_STOP:
         return "opt_out"
-    return "opt_in" if phrase == "start" else None
+    if phrase in _START:
+        return "opt_in"
+    is_doubtful = len(words) > 1 and read_message(text) in ("opt_out", "possible_opt_out")
+    return "possible_opt_out" if is_doubtful else None
 
 
 def _asks_to_stop(core: list[str]) -> bool:

@@ -13,11 +13,11 @@ from dashboard.resource import Resource
 from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
 from models import audit
 from models.audit import AuditFilters
-from models.tables.workspaces import ActorKind
+from models.tables.workspaces import AuditActorKind
 
 audit_log = Resource("audit")
 
-ActorChoice = Annotated[str, schemas.Choice(get_args(ActorKind))]
+ActorChoice = Annotated[str, schemas.Choice(get_args(AuditActorKind))]
 
 
 class AuditQuery(schemas.Page):

@@ -29,7 +29,10 @@ audit_pages = flask.Blueprint("audit-pages", __name__)
 PAGE_SIZE = 50
 _COLUMNS = ("at", "actor kind", "actor", "action", "object kind", "object", "before", "after", "detail")
 
-ACTORS = {"user": "People", "api_key": "API keys", "command": "The beckon command", "system": "Beckon itself"}
+ACTORS = {
+    "user": "People", "api_key": "API keys", "command": "The beckon command", "contact": "Recipients",
+    "system": "Beckon itself",
+}  # fmt: skip
 
 #: The page of each kind of object; `{id}` is the object's, or of a message its execution's.
 _PAGES = {

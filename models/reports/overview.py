@@ -17,7 +17,7 @@ from models.queries import count, fetch
 from models.reports.counts import COUNTS
 from models.stuck import select_stuck
 from models.tables import AuditEntry, Automation, Contact, Execution, Message
-from models.tables.workspaces import ActorKind
+from models.tables.workspaces import AuditActorKind
 from rules.errors import BY_CLASS
 from rules.language import AutomationType
 from rules.stages import Status, WaitingFor
@@ -75,7 +75,7 @@ class ChangeRow(TypedDict):
     """An entry of the audit log."""
 
     id: str
-    actor_kind: ActorKind
+    actor_kind: AuditActorKind
     actor_name: str
     action: str
     object_kind: str

@@ -78,6 +78,11 @@ class Contact(Table):
             _identifier_index("facebook_id"),
             _identifier_index("instagram_id"),
             _identifier_index("phone"),
+            # For the opt-out of a person whose contact was deleted.
+            index(
+                "contacts_deleted_by_phone on contacts (phone, workspace_id)",
+                where="deleted_at is not null and phone is not null",
+            ),
         )
 
 

@@ -26,6 +26,8 @@ from rules.channels import TEXT_PROVIDERS
 from rules.reconciliation import WhenUnknown
 
 ActorKind = Literal["user", "api_key", "command", "system"]
+#: Also a contact, who acts by a word or on a page of its own.
+AuditActorKind = Literal[ActorKind, "contact"]
 OperationKind = Literal["retry", "cancel", "discard", "sent", "resend", "look_up"]
 #: The version that a retried execution continues on.
 RetryVersion = Literal["original", "current"]
@@ -135,7 +137,7 @@ class AuditEntry(Table):
 
     id = IdField(primary_key=True)
     workspace_id = reference(Workspace)
-    actor_kind = EnumField(ActorKind)
+    actor_kind = EnumField(AuditActorKind)
     actor_id = IdField(null=True)
     actor_name = TextField()
     action = TextField()

@@ -110,15 +110,35 @@ def _receive_from_contact(event: ReceivedEvent) -> Outcome:
         channel, callback.address or "", event.workspace_id, demo_only=event.from_sandbox
     )
     if contact is None:
-        return Outcome("unknown sender")
+        return _apply_to_address(event, channel)
     if _is_own(event, contact["workspace_id"]):
         return Outcome(OWN_EVENT, contact["workspace_id"])
-    if callback.kind == "unsubscribed":
-        suppression.add_for_contact(contact["workspace_id"], contact["id"], channel, callback.address, "unsubscribed")
+    _apply_request(callback, channel, contact["workspace_id"], contact["id"])
     contact_matching.note_event([contact["id"]])
     _record_received(event, contact["workspace_id"], contact["id"])
     wake_for_reply(contact["id"])
     return Outcome(callback.kind, contact["workspace_id"])
+
+
+def _apply_to_address(event: ReceivedEvent, channel: str) -> Outcome:
+    """Apply what a person asks for whose contact was deleted: the address alone is suppressed, or free again."""
+    callback, address = event.callback, event.callback.address
+    workspace_id = address and contact_lookup.find_workspace(
+        channel, address, event.workspace_id, demo_only=event.from_sandbox
+    )
+    if not workspace_id or callback.intent not in ("opt_out", "opt_in"):
+        return Outcome("unknown sender")
+    _apply_request(callback, channel, workspace_id, None)
+    return Outcome(callback.kind, workspace_id)
+
+
+def _apply_request(callback: Callback, channel: str, workspace_id: str, contact_id: str | None) -> None:
+    """Suppress for a word that asks to stop; lift what such a word made for one that asks to start again."""
+    address = callback.address or ""
+    if callback.intent == "opt_out":
+        suppression.add_for_word(workspace_id, contact_id, channel, address)
+    elif callback.intent == "opt_in":
+        suppression.lift_word(workspace_id, contact_id, channel, address, callback.text or "")
 
 
 def _record_received(event: ReceivedEvent, workspace_id: str, contact_id: str) -> None:

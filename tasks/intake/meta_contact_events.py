@@ -151,9 +151,7 @@ class _ContactEvent:
 
 def _unsubscribe(event: _ContactEvent) -> None:
     event.record(event.kind)
-    suppression.add_for_contact(
-        event.workspace_id, event.contact_id, event.channel, event.callback.address, "unsubscribed"
-    )
+    suppression.add_for_word(event.workspace_id, event.contact_id, event.channel, event.callback.address or "")
     wake_for_reply(event.contact_id)
 
 
@@ -181,6 +179,11 @@ def _apply_message(event: _ContactEvent) -> None:
     if row["deleted_at"] is not None:
         event.forget()
         return
+    if event.callback.intent == "opt_in":
+        # Before the automations that the message starts.
+        suppression.lift_word(
+            event.workspace_id, event.contact_id, event.channel, event.callback.address or "", row["text"] or ""
+        )
     if event.kind not in MESSAGE_TRIGGERS:
         return
     message_payload = {

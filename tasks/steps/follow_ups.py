@@ -40,7 +40,7 @@ def find_stop_reason(claimed: ClaimedExecution) -> Skip | None:
         row = follow_up.fetch_stop_reasons(claimed.execution_id, claimed.row["contact_id"], channel, since)
     if row["stopped"] is not None:
         return Skip(row["stopped"]["rule"], row["stopped"]["detail"])
-    if row["suppressed"] == "unsubscribed":
+    if row["suppressed"] in ("unsubscribed", "stopped"):
         return build_skip("unsubscribed", channel, row["suppressed"], "The contact unsubscribed")
     if row["suppressed"] is not None:
         return check_reachability(channel, None, suppressed=True)

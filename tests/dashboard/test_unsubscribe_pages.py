@@ -98,6 +98,22 @@ def test_an_erased_address_is_not_named(client: FlaskClient, path: str, recipien
     assert may_email(recipient)
 
 
+def test_undo_of_an_erased_address_lifts_nothing_of_others(
+    alice: Producer, client: FlaskClient, path: str, recipient: Recipient
+) -> None:
+    other = {"channel": "email", "address": "bob@example.com", "reason": "unsubscribed"}
+    for address in ("bob@example.com", None):
+        alice.post("/api/contacts", {"email": address, "externalId": str(address)})
+    alice.post("/api/suppressions", other)
+    client.post(path, data=ONE_CLICK)
+    with acting_as(recipient.workspace_id):
+        execute(EmailRecipient.update(address=None))
+        execute("update suppressed_addresses set address = null")
+    client.post(path, data={"action": "undo"})
+    assert may_email(recipient)
+    assert [row["reason"] for row in alice.get("/api/suppressions").json["suppressions"]] == ["unsubscribed"]
+
+
 def test_a_link_of_another_key_leads_nowhere(client: FlaskClient, path: str, recipient: Recipient) -> None:
     forged = build_url("", b"x" * 32, recipient)
     other = build_url("", b"x" * 32, Recipient("01a00000-0000-7000-8000-000000000000", recipient.address_hash))

@@ -87,11 +87,19 @@ def test_a_typed_direct_message_of_one_such_word_opts_out(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["cancel", "Remove", "end", "quit", "stop please", "Info", "help", "no more", "", None, "👍"]
+    "text", ["cancel", "Remove", "end", "quit", "Info", "help", "Cancel my appointment", "stop by tomorrow?", "", None]
 )
 def test_other_direct_messages_ask_for_nothing(text: str | None) -> None:
     assert read_direct_message(text) is None
 
 
+@pytest.mark.parametrize(
+    "text", ["stop please", "no more", "unsubscribe me", "cancel my subscription", "Pas intéressé"]
+)
+def test_a_direct_message_of_several_words_may_opt_out(text: str) -> None:
+    assert read_direct_message(text) == "possible_opt_out"
+
+
 def test_start_lifts_on_a_direct_channel_too() -> None:
     assert read_direct_message("START") == "opt_in"
+    assert read_direct_message("start please") is None

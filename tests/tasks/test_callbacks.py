@@ -359,7 +359,7 @@ def test_telnyx_callbacks_move_messages_and_suppress_contacts(alice: Alice) -> N
 
     assert deliver_callback("telnyx", telnyx_received("STOP")) == "unsubscribed"
 
-    assert fetch_row("select channel, reason from suppressions") == {"channel": "sms", "reason": "unsubscribed"}
+    assert fetch_row("select channel, reason from suppressions") == {"channel": "sms", "reason": "stopped"}
     assert wait_until_finished(alice.trigger())["skipped_rule"] == "suppressed"
 
 

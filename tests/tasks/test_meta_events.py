@@ -516,9 +516,31 @@ def test_edits_and_reactions_have_the_same_result_in_any_order(alice: Alice, see
 def test_stop_suppresses_the_channel_and_starts_nothing(alice: Alice) -> None:
     automation = alice.automation(TAG, trigger="instagram.message")
     deliver_webhooks(message_event("STOP"))
-    assert fetch_row("select channel, reason from suppressions") == {"channel": "instagram", "reason": "unsubscribed"}
+    assert fetch_row("select channel, reason from suppressions") == {"channel": "instagram", "reason": "stopped"}
     assert count_executions(automation) == [0]
     assert fetch_value("select text from received_messages") == "STOP"
+
+
+@pytest.mark.parametrize(
+    ("message", "reasons"),
+    [
+        ({"text": "Start"}, []),
+        ({"text": "UNSTOP"}, []),
+        ({"text": "yes"}, ["stopped"]),
+        ({"text": "start now please"}, ["stopped"]),
+        ({"text": "Start", "quick_reply": {"payload": "START"}}, ["stopped"]),
+        ({"text": "Start", "reply_to": {"story": {"id": "1"}}}, ["stopped"]),
+    ],
+)
+def test_a_typed_start_lifts_what_stop_made_and_starts_its_automations(
+    alice: Alice, message: dict[str, Any], reasons: list[str]
+) -> None:
+    automation = alice.automation(TAG, trigger="instagram.message")
+    deliver_webhooks(message_event("stop"))
+    deliver_webhooks(event(message={"mid": "m-2", **message}))
+    assert [row["reason"] for row in fetch_rows("select reason from suppressed_addresses")] == reasons
+    assert [row["reason"] for row in fetch_rows("select reason from suppressions")] == reasons
+    assert count_executions(automation) == [0 if "reply_to" in message else 1]
 
 
 # Our messages
