@@ -1,3 +1,4 @@
+drop table suppressed_topics;
 drop index contacts_deleted_by_phone;
 
 -- Nobody may change the audit log otherwise.

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 import peewee
 from peewee import fn
 
-from models import suppression
+from models import suppressed_topic, suppression
 from models.address_key import load_key
 from models.database import acting_as
 from models.queries import execute, fetch_first, fetch_values
@@ -20,6 +20,8 @@ from models.tables import Automation, EmailRecipient, WorkflowVersion, Workspace
 from rules.consent import UNSUBSCRIBED, may_email
 from rules.unsubscribe_links import MAX_TOPIC_LENGTH, Recipient, parse_token
 
+#: Why a suppression is lifted from the page.
+UNDONE = "Undone by the recipient"
 #: Maximum topics on the page of a recipient.
 MAX_TOPICS = 100
 
@@ -100,11 +102,12 @@ def unsubscribe(recipient: Recipient) -> None:
 
 
 def resubscribe(recipient: Recipient) -> None:
-    """Lift what unsubscribing made. A bounce or a complaint stays."""
+    """Lift what unsubscribing made, and record that the recipient did. A bounce or a complaint stays."""
     with acting_as(recipient.workspace_id):
         row = _fetch(recipient)
         identity = recipient.address_hash, row["address"]
-        suppression.lift_reason(recipient.workspace_id, "email", identity, UNSUBSCRIBED)
+        if suppression.lift_reason(recipient.workspace_id, "email", identity, UNSUBSCRIBED):
+            suppression.record_lift_by_recipient(recipient.workspace_id, None, "email", UNSUBSCRIBED, UNDONE)
 
 
 def choose_topics(recipient: Recipient, topics: dict[str, bool]) -> None:
@@ -118,7 +121,10 @@ def _fetch(recipient: Recipient) -> _RecipientRow:
     query = row.select(row.address, row.topics).where(
         row.workspace_id == recipient.workspace_id, row.address_hash == recipient.address_hash
     )
-    return fetch_first(_RecipientRow, query) or {"address": None, "topics": {}}
+    stored = fetch_first(_RecipientRow, query) or {"address": None, "topics": {}}
+    refused = suppressed_topic.list_topics(recipient.workspace_id, recipient.address_hash)
+    allowed = {topic: True for topic, is_allowed in stored["topics"].items() if is_allowed}
+    return {"address": stored["address"], "topics": {**allowed, **dict.fromkeys(refused, False)}}
 
 
 def _store_topics(recipient: Recipient, topics: dict[str, bool]) -> None:
@@ -131,6 +137,7 @@ def _store_topics(recipient: Recipient, topics: dict[str, bool]) -> None:
             conflict_target=tuple(key), update={EmailRecipient.topics: topics}
         )
     )
+    suppressed_topic.record_choices(recipient.workspace_id, recipient.address_hash, topics)
 
 
 def _list_topics(workspace_id: str) -> list[str]:

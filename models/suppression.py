@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from peewee import Value
 
-from models import audit
+from models import audit, suppressed_topic
 from models.address_key import hash_addresses
 from models.audit import AuditActor
 from models.contact import is_present
@@ -27,8 +27,6 @@ from models.tables.contacts import SuppressionReason
 from rules.addresses import normalise_address
 from rules.channels import ADDRESS_FIELDS
 
-#: A channel, a normalized address on it, and why it is suppressed.
-Entry = tuple[str, str, SuppressionReason]
 #: An address by its keyed hash and its text; None where one of them is not known.
 Identity = tuple[bytes | None, str | None]
 #: Characters of a person's word that the audit log keeps.
@@ -55,6 +53,15 @@ _COLUMNS = (
     Suppression.address,
     Suppression.reason,
 )
+
+
+class Entry(NamedTuple):
+    """A normalized address, and why it is suppressed: on the whole channel or, for e-mail, for one topic."""
+
+    channel: str
+    address: str
+    reason: SuppressionReason
+    topic: str | None = None
 
 
 class _OwnRow(TypedDict):
@@ -134,16 +141,16 @@ def add_for_execution(
 
 
 def add_address(workspace_id: str, entry: Entry, actor: AuditActor) -> None:
-    """Suppress a normalized address and the contact that has it. Raises `Conflict` if it is, for the same reason."""
-    channel, _, reason = entry
+    """Suppress a normalized address and, without a topic, the contact that has it.
+
+    Raises `Conflict` if it is, for the same reason.
+    """
     with acting_as(workspace_id):
-        added = _insert_addresses(workspace_id, [entry])
+        added = _add_entries(workspace_id, [entry])
         if not added:
             raise Conflict("This address is already suppressed for this reason.", "address")
-        _add_for_owner(workspace_id, *entry)
-        audit.record(
-            workspace_id, actor, "suppression.added", "suppression", added[0], {"channel": channel, "reason": reason}
-        )
+        detail = {"channel": entry.channel, "reason": entry.reason, **({"topic": entry.topic} if entry.topic else {})}
+        audit.record(workspace_id, actor, "suppression.added", "suppression", added[0], detail)
 
 
 def import_addresses(workspace_id: str, entries: Sequence[Entry], actor: AuditActor) -> int:
@@ -151,15 +158,34 @@ def import_addresses(workspace_id: str, entries: Sequence[Entry], actor: AuditAc
     with acting_as(workspace_id):
         imported = 0
         for start in range(0, len(entries), BATCH_SIZE):
-            batch = entries[start : start + BATCH_SIZE]
-            imported += len(_insert_addresses(workspace_id, batch))
-            for entry in batch:
-                _add_for_owner(workspace_id, *entry)
+            imported += len(_add_entries(workspace_id, entries[start : start + BATCH_SIZE]))
         audit.record(workspace_id, actor, "suppressions.imported", "suppression", "csv", {"imported": imported})
     return imported
 
 
-def _insert_addresses(workspace_id: str, entries: Sequence[Entry]) -> list[str]:
+def _add_entries(workspace_id: str, entries: Sequence[Entry]) -> list[str]:
+    """Suppress addresses with their contacts, and topics of addresses; return the ids of the new rows."""
+    whole = [entry[:3] for entry in entries if entry.topic is None]
+    added = _insert_addresses(workspace_id, whole) if whole else []
+    for channel, address, reason in whole:
+        _add_for_owner(workspace_id, channel, address, reason)
+    for entry in entries:
+        if entry.topic is not None:
+            address_hash = _hash_or_refuse(workspace_id, entry.address)
+            row_id = suppressed_topic.add(workspace_id, address_hash, entry.address, entry.topic, entry.reason)
+            added += [row_id] if row_id else []
+    return added
+
+
+def _hash_or_refuse(workspace_id: str, address: str) -> bytes:
+    """Return the hash of an e-mail address. Raises `Conflict` where the key of hashes cannot be read."""
+    hashes = hash_addresses(workspace_id, {"email": address})
+    if not hashes:
+        raise Conflict("The key of address hashes cannot be decrypted. Restore the previous SECRET_KEY.")
+    return hashes["email"]
+
+
+def _insert_addresses(workspace_id: str, entries: Sequence[tuple[str, str, SuppressionReason]]) -> list[str]:
     rows = [
         {
             "id": new_id(),
@@ -207,15 +233,19 @@ def lift_word(workspace_id: str, contact_id: str | None, channel: str, address: 
     hashed = hash_addresses(workspace_id, {channel: normalised}).get(channel)
     lifted = lift_reason(workspace_id, channel, (hashed, normalised), "stopped", contact_id)
     if lifted:
-        detail = {
-            "channel": channel,
-            "reasons": ["stopped"],
-            "because": f"The recipient wrote {word[:MAX_WORD_LENGTH]}",
-        }
-        kind, object_id = ("contact", contact_id) if contact_id else ("suppression", channel)
-        action = "contact.suppression_lifted" if contact_id else "suppression.lifted"
-        audit.record(workspace_id, audit.RECIPIENT, action, kind, object_id, detail)
+        because = f"The recipient wrote {word[:MAX_WORD_LENGTH]}"
+        record_lift_by_recipient(workspace_id, contact_id, channel, "stopped", because)
     return lifted
+
+
+def record_lift_by_recipient(
+    workspace_id: str, contact_id: str | None, channel: str, reason: SuppressionReason, because: str
+) -> None:
+    """Write the entry of the audit log for what the recipient of messages lifted, inside the caller's transaction."""
+    detail = {"channel": channel, "reasons": [reason], "because": because}
+    kind, object_id = ("contact", contact_id) if contact_id else ("suppression", channel)
+    action = "contact.suppression_lifted" if contact_id else "suppression.lifted"
+    audit.record(workspace_id, audit.RECIPIENT, action, kind, object_id, detail)
 
 
 def lift_reason(
@@ -292,10 +322,11 @@ def _add_remaining(workspace_id: str, contact_id: str, channel: str, address: st
         execute(insertion.on_conflict_ignore())
 
 
-def lift(workspace_id: str, contact_id: str, channel: str, actor: AuditActor, because: str | None = None) -> None:
+def lift(workspace_id: str, contact_id: str, channel: str, actor: AuditActor, because: str) -> None:
     """Lift the suppressions of this channel: the contact's own and those of the address that it has.
 
-    Raises `NotFound`, or `Conflict` if the channel is not suppressed.
+    The audit log has their reasons and why they are lifted. Raises `NotFound`, or `Conflict` if the channel is not
+    suppressed.
     """
     with acting_as(workspace_id):
         address = _fetch_address(workspace_id, contact_id, channel)
@@ -306,8 +337,22 @@ def lift(workspace_id: str, contact_id: str, channel: str, actor: AuditActor, be
         reasons += _delete_address(workspace_id, channel, address) if address else []
         if not reasons:
             raise Conflict("This channel is not suppressed.", "channel")
-        detail = {"channel": channel, "reason": min(reasons), "because": because}
+        detail = {"channel": channel, "reasons": sorted(set(reasons)), "because": because}
         audit.record(workspace_id, actor, "contact.suppression_lifted", "contact", contact_id, detail)
+
+
+def lift_topic(workspace_id: str, address: str, topic: str, actor: AuditActor, because: str) -> list[str]:
+    """Lift every suppression of a topic of e-mail for a normalized address; return their reasons.
+
+    Raises `NotFound` if the topic is not suppressed for it.
+    """
+    with acting_as(workspace_id):
+        reasons = suppressed_topic.lift(workspace_id, _hash_or_refuse(workspace_id, address), topic)
+        if not reasons:
+            raise NotFound("This topic is not suppressed for this address.")
+        detail = {"channel": "email", "topic": topic, "reasons": sorted(reasons), "because": because}
+        audit.record(workspace_id, actor, "suppression.lifted", "suppression", "email", detail)
+    return sorted(reasons)
 
 
 def lift_address(workspace_id: str, channel: str, address: str, actor: AuditActor, because: str) -> list[str]:

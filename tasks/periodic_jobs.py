@@ -15,7 +15,7 @@ import structlog
 
 import metrics
 from ephemeral.connection import ERRORS as REDIS_ERRORS
-from models import breaker, execution, inbound_event, lateness, message, operation, pause, tracking_intake
+from models import breaker, execution, help_reply, inbound_event, lateness, message, operation, pause, tracking_intake
 from models.checks import analytics_tallies, retention, rollups
 from models.database import acting_as, transaction
 from models.engine import runs
@@ -120,12 +120,15 @@ def continue_operations(settings: Settings) -> Counts:
 
 
 def enqueue_waiting_callbacks(settings: Settings) -> Counts:
-    """Enqueue stored callbacks whose notification was lost."""
+    """Enqueue stored callbacks and answers to HELP whose notification was lost, or that waited for a pause."""
     with transaction():
         ids = inbound_event.list_unprocessed(NOTIFICATION_TIMEOUT_SECONDS, BATCH_SIZE)
+        replies = help_reply.list_pending(NOTIFICATION_TIMEOUT_SECONDS, BATCH_SIZE)
     for event_id in ids:
         enqueue_actor("tracking", "process_event", event_id)
-    return {"rung": len(ids)}
+    for reply_id in replies:
+        enqueue_actor("sending", "send_help_reply", reply_id)
+    return {"rung": len(ids) + len(replies)}
 
 
 def record_overdue_tracking(settings: Settings) -> Counts:

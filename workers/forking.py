@@ -26,8 +26,8 @@ FORKED = ("worker", "scheduler", "sandbox")
 MODULES = (
     "metrics", "sandbox.server", "tasks.executions", "tasks.intake.callbacks", "tasks.intake.tracking_actor",
     "tasks.intake.trigger_messages", "tasks.operators.operation_runner", "tasks.operators.test_run_actor",
-    "tasks.steps.reconciliation", "workers.command", "workers.commands.sandbox", "workers.commands.scheduler",
-    "workers.commands.worker", "workers.scheduler", "workers.worker_process",
+    "tasks.steps.help_replies", "tasks.steps.reconciliation", "workers.command", "workers.commands.sandbox",
+    "workers.commands.scheduler", "workers.commands.worker", "workers.scheduler", "workers.worker_process",
 )  # fmt: skip
 #: The slot of the process that only forks: it counts nothing.
 SLOT = "programs"

@@ -182,7 +182,7 @@ def bind_actors(worker_broker: Broker) -> ClaimFunctions:
     from tasks import executions
     from tasks.intake import callbacks, tracking_actor, trigger_messages
     from tasks.operators import operation_runner, test_run_actor
-    from tasks.steps import reconciliation
+    from tasks.steps import help_replies, reconciliation
 
     for actor in (
         executions.advance,
@@ -190,6 +190,7 @@ def bind_actors(worker_broker: Broker) -> ClaimFunctions:
         callbacks.process_events,
         reconciliation.reconcile_message,
         reconciliation.look_up_requested_message,
+        help_replies.send_help_reply,
         operation_runner.run_operation,
         test_run_actor.execute_test_run,
         trigger_messages.receive_trigger,

@@ -24,6 +24,7 @@ from dashboard.api.model_settings import model_settings
 from dashboard.api.monitor import monitor
 from dashboard.api.playbook_previews import playbook_previews
 from dashboard.api.playbooks import playbooks
+from dashboard.api.possible_opt_outs import possible_opt_outs
 from dashboard.api.preferences import preferences
 from dashboard.api.queues import queues
 from dashboard.api.runs import runs
@@ -45,7 +46,7 @@ RESOURCES: tuple[Resource, ...] = (
     triggers, tracking, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
     switches, model_settings, health, search, description, channels, audit_log, preferences, site_keys, test_runs,
     tracked_executions, playbooks, analytics_export,
-    playbook_previews, webhook_secrets, suppressions,
+    playbook_previews, webhook_secrets, suppressions, possible_opt_outs,
 )  # fmt: skip
 
 

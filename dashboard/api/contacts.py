@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from pydantic import Field
+
 from dashboard.access import Caller
 from dashboard.api import schemas
 from dashboard.bodies import Body, ShortText
@@ -24,6 +26,7 @@ from tasks.operators import actions as operator_actions
 contacts = Resource("contacts")
 
 Channel = Annotated[str, schemas.Choice(CONTACT_CHANNELS)]
+Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
 SuppressedFilter = Annotated[str, schemas.Choice((*CONTACT_CHANNELS, "any"))]
 
 CONTACT = schemas.record(
@@ -49,6 +52,12 @@ class NewSuppression(Body):
     """The channel to suppress."""
 
     channel: Channel
+
+
+class LiftReason(Body):
+    """Why a suppression is lifted; the audit log keeps it."""
+
+    reason: Reason
 
 
 @contacts.api(
@@ -153,14 +162,15 @@ def suppress_contact(call: Caller, contact_id: str, body: NewSuppression) -> Any
     "DELETE",
     "/api/contacts/{contact_id}/suppressions/{channel}",
     permission="write",
+    body=LiftReason,
     response={"contact": CONTACT},
     statuses=(409,),
 )
-def lift_suppression(call: Caller, contact_id: str, channel: str) -> Any:
+def lift_suppression(call: Caller, contact_id: str, channel: str, body: LiftReason) -> Any:
     """Lift the suppression of a contact on one channel."""
     if channel not in CONTACT_CHANNELS:
         raise not_found("There is no channel with this name.")
-    suppression.lift(call.workspace_id, contact_id, channel, call.actor)
+    suppression.lift(call.workspace_id, contact_id, channel, call.actor, body.reason.strip())
     return success(contact=_fetch_contact(call, contact_id))
 
 

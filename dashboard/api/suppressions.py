@@ -10,6 +10,7 @@ from pydantic import Field
 from dashboard.access import Caller
 from dashboard.api import schemas
 from dashboard.api.contacts import Channel
+from dashboard.api.contacts import Reason as LiftedFor
 from dashboard.bodies import LARGE_BODY_LIMIT, Body, ShortText
 from dashboard.csv_download import respond_with_csv
 from dashboard.errors import invalid_request
@@ -22,18 +23,23 @@ from models.reports.suppressions import SuppressedAddressRow, SuppressionFilters
 from models.tables.contacts import SuppressionReason
 from rules.addresses import MAX_LENGTH, normalise_address
 from rules.problems import Problem
-from rules.suppression_file import ERASED, REASONS
+from rules.suppression_file import ERASED, REASONS, find_topic_problem
+from rules.unsubscribe_links import MAX_TOPIC_LENGTH
 
 suppressions = Resource("suppressions")
 
+#: The columns of the file.
+COLUMNS = ("channel", "address", "reason", "topic", "created_at")
 #: Maximum problems in the response of an import.
 MAX_LISTED_PROBLEMS = 200
 
 Reason = Annotated[str, schemas.Choice(REASONS)]
 Address = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
+Topic = Annotated[str, Field(min_length=1, max_length=MAX_TOPIC_LENGTH, pattern=r"^\S(.*\S)?$")]
 SUPPRESSION = schemas.record(
-    id=schemas.ID, channel=schemas.TEXT, address=schemas.TEXT, reason=schemas.TEXT, createdAt=schemas.TIME
-)
+    id=schemas.ID, channel=schemas.TEXT, address=schemas.TEXT, reason=schemas.TEXT,
+    topic=schemas.nullable(schemas.TEXT), createdAt=schemas.TIME,
+)  # fmt: skip
 
 
 class SuppressionFilterQuery(Body):
@@ -42,10 +48,11 @@ class SuppressionFilterQuery(Body):
     channel: Channel | None = None
     q: ShortText | None = None
     reason: Reason | None = None
+    topic: ShortText | None = None
 
     def to_filters(self) -> SuppressionFilters:
         """The filters for the query of addresses."""
-        return SuppressionFilters(self.channel, self.q, self.reason)
+        return SuppressionFilters(self.channel, self.q, self.reason, self.topic)
 
 
 class SuppressionPage(schemas.Page, SuppressionFilterQuery):
@@ -53,11 +60,17 @@ class SuppressionPage(schemas.Page, SuppressionFilterQuery):
 
 
 class SuppressedAddressBody(Body):
-    """The address to suppress, and why."""
+    """The address to suppress, and why. With a topic, it gets no e-mail of that topic."""
 
     channel: Channel
     address: Address
     reason: Reason = "operator"
+    topic: Topic | None = None
+
+    def to_entry(self) -> suppression.Entry:
+        """The entry, with the normalized address. Raises `ProblemError` 422."""
+        reason = cast(SuppressionReason, self.reason)
+        return suppression.Entry(self.channel, read_address(self.channel, self.address, self.topic), reason, self.topic)
 
 
 class LiftedAddressBody(Body):
@@ -65,7 +78,15 @@ class LiftedAddressBody(Body):
 
     channel: Channel
     address: Address
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: LiftedFor
+    topic: Topic | None = None
+
+    def lift(self, call: Caller) -> list[str]:
+        """Lift every suppression of the address or, with a topic, of that topic; return their reasons."""
+        address, because = read_address(self.channel, self.address, self.topic), self.reason.strip()
+        if self.topic is not None:
+            return suppression.lift_topic(call.workspace_id, address, self.topic, call.actor, because)
+        return suppression.lift_address(call.workspace_id, self.channel, address, call.actor, because)
 
 
 class SuppressionImport(Body):
@@ -103,10 +124,11 @@ def _to_api(row: SuppressedAddressRow) -> dict[str, Any]:
 )
 def add_suppression(call: Caller, body: SuppressedAddressBody) -> Any:
     """Suppress an address on one channel, and the contact that has it."""
-    address, reason = read_address(body.channel, body.address), cast(SuppressionReason, body.reason)
-    suppression.add_address(call.workspace_id, (body.channel, address, reason), call.actor)
-    filters = SuppressionFilters(body.channel, address, reason)
-    (row, *_) = report.fetch_page(call.workspace_id, filters, 1, None)
+    entry = body.to_entry()
+    suppression.add_address(call.workspace_id, entry, call.actor)
+    (row, *_) = report.fetch_page(
+        call.workspace_id, SuppressionFilters(entry.channel, entry.address, entry.reason, entry.topic), 1, None
+    )
     return success(201, suppression=_to_api(row))
 
 
@@ -116,14 +138,11 @@ def add_suppression(call: Caller, body: SuppressedAddressBody) -> Any:
     permission="write",
     body=LiftedAddressBody,
     response={"lifted": schemas.array_of(schemas.TEXT)},
-    statuses=(404,),
+    statuses=(404, 409),
 )
 def lift_address(call: Caller, body: LiftedAddressBody) -> Any:
     """Lift every suppression of an address on one channel."""
-    address = read_address(body.channel, body.address)
-    return success(
-        lifted=suppression.lift_address(call.workspace_id, body.channel, address, call.actor, body.reason.strip())
-    )
+    return success(lifted=body.lift(call))
 
 
 @suppressions.api(
@@ -160,7 +179,7 @@ def download(call: Caller, filters: SuppressionFilters) -> flask.Response:
     """The addresses that match as CSV, newest first, in pieces."""
     return respond_with_csv(
         "suppressions.csv",
-        ("channel", "address", "reason", "created_at"),
+        COLUMNS,
         lambda limit, before: report.fetch_page(call.workspace_id, filters, limit, before),
         _build_cells,
     )
@@ -169,8 +188,8 @@ def download(call: Caller, filters: SuppressionFilters) -> flask.Response:
 def import_file(call: Caller, text: str) -> dict[str, Any]:
     """Suppress the valid rows of a file; return the counts and problems. Raises `ProblemError` 422."""
     result = parse_apart("suppressions", text.encode("utf-8", "surrogatepass"))
-    entries, rejected = [tuple(entry) for entry in result["entries"]], result["rejected"]
-    imported = suppression.import_addresses(call.workspace_id, cast(list[suppression.Entry], entries), call.actor)
+    entries, rejected = [suppression.Entry(*entry) for entry in result["entries"]], result["rejected"]
+    imported = suppression.import_addresses(call.workspace_id, entries, call.actor)
     return {
         "imported": imported,
         "repeated": len(entries) - imported,
@@ -178,8 +197,11 @@ def import_file(call: Caller, text: str) -> dict[str, Any]:
     }
 
 
-def read_address(channel: str, text: str) -> str:
-    """The normalized address. Raises `ProblemError` 422."""
+def read_address(channel: str, text: str, topic: str | None = None) -> str:
+    """The normalized address. Raises `ProblemError` 422, also for a topic of another channel than e-mail."""
+    problem = find_topic_problem(channel, topic)
+    if problem:
+        raise invalid_request([Problem("topic", problem)])
     try:
         return normalise_address(channel, text)
     except ValueError as error:
@@ -187,4 +209,5 @@ def read_address(channel: str, text: str) -> str:
 
 
 def _build_cells(row: SuppressedAddressRow) -> tuple[str, ...]:
-    return (row["channel"], row["address"] or ERASED, row["reason"], format_time(row["created_at"]))
+    created_at = format_time(row["created_at"])
+    return (row["channel"], row["address"] or ERASED, row["reason"], row["topic"] or "", created_at)

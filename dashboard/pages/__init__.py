@@ -27,6 +27,7 @@ from dashboard.pages.password_reset import password_reset_pages
 from dashboard.pages.pending import pending_pages
 from dashboard.pages.playbook_editor import playbook_pages
 from dashboard.pages.playbook_preview import preview_pages
+from dashboard.pages.possible_opt_outs import possible_opt_out_pages
 from dashboard.pages.queues import queues_pages
 from dashboard.pages.retry_statistics import retry_pages
 from dashboard.pages.search import search_pages
@@ -65,6 +66,7 @@ BLUEPRINTS = (
     contact_import_pages,
     contact_pages,
     suppression_pages,
+    possible_opt_out_pages,
     monitor_pages,
     pending_pages,
     queues_pages,

@@ -43,6 +43,7 @@ _PAGES = {
     "invitation": "/settings/members",
     "key": "/settings/keys",
     "message": "/executions/{id}",
+    "possible_opt_out": "/suppressions/possible?status=resolved",
     "settings": "/settings#{id}",
     "site_key": "/settings/keys",
     "suppression": "/suppressions",

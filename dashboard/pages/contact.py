@@ -9,8 +9,11 @@ import flask
 
 import clock
 from dashboard.access import Caller
+from dashboard.api.contacts import LiftReason
+from dashboard.bodies import check
 from dashboard.errors import not_found
 from dashboard.pages import contact_fields, labels, layout
+from dashboard.pages.forms import read_field
 from models import contact, contact_task, suppression
 from models.contact import ContactDetailRow
 from models.errors import Conflict
@@ -128,10 +131,15 @@ def ask_about_channel(contact_id: str, channel: str) -> Any:
     """Ask for confirmation before a channel is suppressed or a suppression is lifted."""
     call = layout.require_page_permission("write")
     row = _require_contact(call, contact_id)
+    return _render_channel(call, row, channel, [])
+
+
+def _render_channel(call: Caller, row: ContactDetailRow, channel: str, problems: list[Problem]) -> Any:
     suppressions = _fetch_suppressions(call, row["id"])
     return layout.render(
-        "contact_channel.html", call, contact=row, channel=channel, suppression=suppressions.get(channel)
-    )
+        "contact_channel.html", call, contact=row, channel=channel, suppression=suppressions.get(channel),
+        problems=problems,
+    )  # fmt: skip
 
 
 @contact_pages.post("/contacts/<contact_id>/channels/<any(email, sms, facebook, instagram):channel>")
@@ -141,8 +149,14 @@ def decide_about_channel(contact_id: str, channel: str) -> Any:
     row = _require_contact(call, contact_id)
     url, name = f"/contacts/{row['id']}", labels.CHANNELS[channel]
     is_lift = flask.request.form.get("suppress") == "false"
+    body, problems = check(LiftReason, {"reason": read_field("reason")}) if is_lift else (None, [])
+    if problems:
+        return _render_channel(call, row, channel, problems), 422
     try:
-        (suppression.lift if is_lift else suppression.add)(call.workspace_id, row["id"], channel, call.actor)
+        if body is not None:
+            suppression.lift(call.workspace_id, row["id"], channel, call.actor, body.reason.strip())
+        else:
+            suppression.add(call.workspace_id, row["id"], channel, call.actor)
     except Conflict as conflict:
         return layout.redirect(url, conflict.message, bad=True)
     notice = f"{name} suppression lifted." if is_lift else f"{name} suppressed."

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.access import Caller, Permission, current_settings
+from models import possible_opt_out
 from models.reports import failures
 from tasks.health.measurement import read_last
 
@@ -55,7 +56,13 @@ PLACES = (
         ),
     ),
     Place("analytics", "Analytics", "/analytics", "bars"),
-    Place("contacts", "Contacts", "/contacts", "contacts"),
+    Place(
+        "contacts",
+        "Contacts",
+        "/contacts",
+        "contacts",
+        badge=Badge(lambda caller, _: possible_opt_out.count_open(caller.workspace_id), "possible opt-outs"),
+    ),
     Place("queues", "Queues", "/queues", "stack"),
     Place(
         "health",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 import flask
@@ -14,7 +14,6 @@ from dashboard.api.suppressions import (
     SuppressionFilterQuery,
     download,
     import_file,
-    read_address,
 )
 from dashboard.bodies import Body, ShortText, check
 from dashboard.errors import ProblemError
@@ -24,7 +23,6 @@ from dashboard.responses import fetch_page, parse_row_cursor
 from models import suppression
 from models.errors import Conflict, NotFound
 from models.reports import suppressions as report
-from models.tables.contacts import SuppressionReason
 from rules.channels import CONTACT_CHANNELS
 from rules.problems import Problem
 from rules.suppression_file import MAX_ROWS, REASONS
@@ -46,6 +44,7 @@ class LiftQuery(Body):
 
     channel: ShortText | None = None
     address: ShortText | None = None
+    topic: ShortText | None = None
 
 
 @suppression_pages.get("/suppressions")
@@ -83,6 +82,7 @@ def _build_chips(form: SuppressionFilterForm, params: dict[str, str]) -> list[Ch
         "q": form.q and f"“{form.q}”",
         "channel": form.channel and labels.CHANNELS[form.channel],
         "reason": form.reason and labels.SUPPRESSED[form.reason],
+        "topic": form.topic and f"topic {form.topic}",
     }
     return [
         Chip(text, _build_address({other: value for other, value in params.items() if other != name}))
@@ -106,8 +106,7 @@ def add() -> Any:
     if body is None:
         return _render_form(call, texts, problems), 422
     try:
-        entry = (body.channel, read_address(body.channel, body.address), cast(SuppressionReason, body.reason))
-        suppression.add_address(call.workspace_id, entry, call.actor)
+        suppression.add_address(call.workspace_id, body.to_entry(), call.actor)
     except ProblemError as error:
         return _render_form(call, texts, list(error.problems)), error.status
     except Conflict as conflict:
@@ -118,7 +117,8 @@ def add() -> Any:
 def _read_form() -> dict[str, str]:
     """The filled fields of a form about one address."""
     form = flask.request.form
-    return {name: form[name].strip() for name in ("channel", "address", "reason") if form.get(name, "").strip()}
+    names = ("channel", "address", "reason", "topic")
+    return {name: form[name].strip() for name in names if form.get(name, "").strip()}
 
 
 def _render_form(call: Caller, texts: dict[str, str], problems: list[Problem]) -> Any:
@@ -144,12 +144,12 @@ def lift() -> Any:
     if body is None:
         return _render_lift(call, texts, problems), 422
     try:
-        address = read_address(body.channel, body.address)
-        suppression.lift_address(call.workspace_id, body.channel, address, call.actor, body.reason)
+        body.lift(call)
     except ProblemError as error:
         return _render_lift(call, texts, list(error.problems)), error.status
-    except NotFound as missing:
-        return _render_lift(call, texts, [Problem("address", missing.message)]), 404
+    except (NotFound, Conflict) as refused:
+        status = 404 if isinstance(refused, NotFound) else 409
+        return _render_lift(call, texts, [Problem("address", refused.message)]), status
     return layout.redirect("/suppressions", "Suppression lifted.")
 
 

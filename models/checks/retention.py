@@ -21,12 +21,14 @@ from models.queries import call, execute, fetch, fetch_value
 from models.tables import (
     CapReservation,
     Execution,
+    HelpReply,
     IdempotencyKey,
     InboundEvent,
     Invitation,
     LimitCount,
     LimitReservation,
     PasswordReset,
+    PossibleOptOut,
     PrivateReply,
     ReceivedMessage,
     RunWindow,
@@ -147,6 +149,8 @@ def _remove_expired_rows() -> dict[str, int]:
             )
         ),
         "received": execute(ReceivedMessage.delete().where(ReceivedMessage.at < _build_oldest_received())),
+        "possible_opt_outs": execute(PossibleOptOut.delete().where(PossibleOptOut.resolved_at < _ago(days=KEEP_DAYS))),
+        "help_replies": execute(HelpReply.delete().where(HelpReply.created_at < _ago(days=KEEP_TEST_DAYS))),
         "failed_intake": execute(TrackingIntake.delete().where(TrackingIntake.failed_at < _ago(days=KEEP_DAYS))),
         "webhook_tokens": webhook_token.remove_expired(),
         "samples": sample_contact.remove_unused(KEEP_TEST_DAYS),

@@ -12,8 +12,11 @@ from models.tables.contacts import (
     ContactTask,
     Conversation,
     EmailRecipient,
+    HelpReply,
+    PossibleOptOut,
     ReceivedMessage,
     SuppressedAddress,
+    SuppressedTopic,
     Suppression,
 )
 from models.tables.executions import (
@@ -58,25 +61,26 @@ from models.tables.workspaces import (
 )
 
 __all__ = [
-    "TABLES", "Account", "AddressKey", "AnalyticsChange", "AnalyticsEvent", "AnalyticsTally", "ApiKey", "AuditEntry",
-    "Automation", "AutomationRun", "AutomationSchedule", "CapReservation", "ChannelCredential", "Contact",
-    "ContactTask", "Conversation", "Deployment", "EmailRecipient", "Execution", "IdempotencyKey", "InboundEvent",
-    "Invitation", "LatenessSample", "Leadership", "LimitCount", "LimitReservation", "LookUpRefusal", "Membership",
-    "Message", "MessageLink", "MessageResponse", "ModelSettings", "Operation", "OperationExecution", "PasswordReset",
-    "Pause", "PeriodicJob", "PrivateReply", "ProviderBreaker", "ReceivedMessage", "RunWindow", "SchemaHash",
-    "Session", "SiteKey", "StageHistory", "StageTally", "Step", "SuppressedAddress", "Suppression", "Table",
-    "TallyProgress", "TestRun", "TrackedExecutionId", "TrackingIntake", "Trigger", "User", "WebhookToken",
-    "WorkflowExecution", "WorkflowVersion", "Workspace",
+    "TABLES", "Account", "AddressKey", "AnalyticsChange", "AnalyticsEvent", "AnalyticsTally", "ApiKey",
+    "AuditEntry", "Automation", "AutomationRun", "AutomationSchedule", "CapReservation", "ChannelCredential",
+    "Contact", "ContactTask", "Conversation", "Deployment", "EmailRecipient", "Execution", "HelpReply",
+    "IdempotencyKey", "InboundEvent", "Invitation", "LatenessSample", "Leadership", "LimitCount",
+    "LimitReservation", "LookUpRefusal", "Membership", "Message", "MessageLink", "MessageResponse", "ModelSettings",
+    "Operation", "OperationExecution", "PasswordReset", "Pause", "PeriodicJob", "PossibleOptOut", "PrivateReply",
+    "ProviderBreaker", "ReceivedMessage", "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory",
+    "StageTally", "Step", "SuppressedAddress", "SuppressedTopic", "Suppression", "Table", "TallyProgress",
+    "TestRun", "TrackedExecutionId", "TrackingIntake", "Trigger", "User", "WebhookToken", "WorkflowExecution",
+    "WorkflowVersion", "Workspace",
 ]  # fmt: skip
 
 #: Every table, each after the tables that it refers to.
 TABLES: tuple[type[Table], ...] = (
     Workspace, ModelSettings, ChannelCredential, ApiKey, SiteKey, AuditEntry, Operation, OperationExecution, Pause,
     LookUpRefusal, ProviderBreaker, User, Membership, Session, Invitation, PasswordReset, Contact, Account,
-    Conversation, ReceivedMessage, ContactTask, Suppression, SuppressedAddress, AddressKey, EmailRecipient, TestRun,
-    Automation, WorkflowVersion, AutomationSchedule, Trigger, IdempotencyKey, Execution, Step, Message, MessageLink,
-    StageHistory, PrivateReply, CapReservation, LimitCount, LimitReservation, AutomationRun, RunWindow, StageTally,
-    TallyProgress, LatenessSample, AnalyticsChange, AnalyticsTally, MessageResponse, InboundEvent, WebhookToken,
-    PeriodicJob, Leadership, Deployment, SchemaHash, TrackingIntake, TrackedExecutionId, WorkflowExecution,
-    AnalyticsEvent,
+    Conversation, ReceivedMessage, ContactTask, Suppression, SuppressedAddress, SuppressedTopic, AddressKey,
+    PossibleOptOut, HelpReply, EmailRecipient, TestRun, Automation, WorkflowVersion, AutomationSchedule, Trigger,
+    IdempotencyKey, Execution, Step, Message, MessageLink, StageHistory, PrivateReply, CapReservation, LimitCount,
+    LimitReservation, AutomationRun, RunWindow, StageTally, TallyProgress, LatenessSample, AnalyticsChange,
+    AnalyticsTally, MessageResponse, InboundEvent, WebhookToken, PeriodicJob, Leadership, Deployment, SchemaHash,
+    TrackingIntake, TrackedExecutionId, WorkflowExecution, AnalyticsEvent,
 )  # fmt: skip

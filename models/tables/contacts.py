@@ -30,6 +30,8 @@ ReceivedKind = Literal["message", "story_reply", "story_mention", "comment", "po
 SuppressionReason = Literal["bounced", "complained", "unsubscribed", "stopped", "blocked", "operator"]
 
 
+OptOutResolution = Literal["suppress", "dismiss"]
+HelpReplyStatus = Literal["pending", "sending", "sent", "failed"]
 _HAS_IDENTIFIER = "deleted_at is null and {} is not null"
 
 
@@ -208,6 +210,70 @@ class SuppressedAddress(Table):
             unique_index("suppressed_addresses_by_hash on suppressed_addresses (workspace_id, address_hash, reason)"),
             index("suppressed_addresses_newest on suppressed_addresses (workspace_id, id desc)"),
             index("suppressed_addresses_search on suppressed_addresses (workspace_id, address text_pattern_ops)"),
+        )
+
+
+class SuppressedTopic(Table):
+    """A topic of e-mail that an address does not get, for one reason; the address stands in `EmailRecipient`."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    address_hash = BytesField()
+    topic = TextField()
+    reason = EnumField(SuppressionReason)
+    created_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "suppressed_topics"
+        indexes = (
+            unique_index("suppressed_topics_by_hash on suppressed_topics (workspace_id, address_hash, topic, reason)"),
+            index("suppressed_topics_newest on suppressed_topics (workspace_id, id desc)"),
+        )
+
+
+class PossibleOptOut(Table):
+    """A received message that may be an opt-out, until an operator suppresses the contact or dismisses it."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    contact_id = reference(Contact)
+    channel = TextField()
+    received_message_id = reference(ReceivedMessage, on_delete="set null", null=True)
+    created_at = TimeField(default_sql=NOW)
+    resolved_as = EnumField(OptOutResolution, null=True)
+    resolved_at = TimeField(null=True)
+    resolved_by = TextField(null=True)
+
+    class Meta:
+        table_name = "possible_opt_outs"
+        constraints = (Check("((resolved_as IS NULL) = (resolved_at IS NULL))", "possible_opt_outs_resolved"),)
+        indexes = (
+            unique_index("possible_opt_outs_message on possible_opt_outs (received_message_id)"),
+            index("possible_opt_outs_newest on possible_opt_outs (workspace_id, id desc)"),
+            index("possible_opt_outs_open on possible_opt_outs (workspace_id, id desc)", where="resolved_at is null"),
+            index("possible_opt_outs_contact on possible_opt_outs (contact_id)"),
+        )
+
+
+class HelpReply(Table):
+    """Our answer to HELP, sent at most once. The address is removed once it is sent or has failed."""
+
+    id = IdField(primary_key=True)
+    workspace_id = reference(Workspace)
+    to_address = TextField(null=True)
+    address_hash = BytesField(null=True)
+    sender = TextField(null=True)
+    body = TextField()
+    sandbox = BooleanField(default_sql="false")
+    status = EnumField(HelpReplyStatus, default_sql="'pending'")
+    error = TextField(null=True)
+    created_at = TimeField(default_sql=NOW)
+
+    class Meta:
+        table_name = "help_replies"
+        indexes = (
+            index("help_replies_pending on help_replies (created_at)", where="status = 'pending'"),
+            index("help_replies_recipient on help_replies (workspace_id, address_hash, created_at)"),
         )
 
 

@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from models import contact_lookup, contact_matching, conversation, follow_up, message, suppression, workspace
+from models import (
+    contact_lookup,
+    contact_matching,
+    conversation,
+    follow_up,
+    help_reply,
+    message,
+    possible_opt_out,
+    suppression,
+    workspace,
+    workspace_preferences,
+)
 from models.engine.rows import StoredMessageRow
 from models.message import Recipient
 from models.tables.contacts import SuppressionReason
@@ -19,7 +30,7 @@ from rules.channels import CHANNELS
 from tasks.intake.callback_moves import find_by_text, note_ambiguity, update_message_status, wake_for_reply
 from tasks.intake.event_readers import OTHER_WORKSPACE, OWN_EVENT, Outcome, ReceivedEvent
 from tasks.intake.own_addresses import is_from_own_address
-from tasks.runtime.notifications import notify_after_commit
+from tasks.runtime.notifications import enqueue_after_commit, notify_after_commit
 
 #: Kinds that suppress the contact, with the reason that is recorded.
 SUPPRESSION_REASONS: dict[str, SuppressionReason] = {
@@ -114,6 +125,7 @@ def _receive_from_contact(event: ReceivedEvent) -> Outcome:
     if _is_own(event, contact["workspace_id"]):
         return Outcome(OWN_EVENT, contact["workspace_id"])
     _apply_request(callback, channel, contact["workspace_id"], contact["id"])
+    _answer_help(event, channel, contact["workspace_id"])
     contact_matching.note_event([contact["id"]])
     _record_received(event, contact["workspace_id"], contact["id"])
     wake_for_reply(contact["id"])
@@ -126,9 +138,10 @@ def _apply_to_address(event: ReceivedEvent, channel: str) -> Outcome:
     workspace_id = address and contact_lookup.find_workspace(
         channel, address, event.workspace_id, demo_only=event.from_sandbox
     )
-    if not workspace_id or callback.intent not in ("opt_out", "opt_in"):
+    if not workspace_id or callback.intent not in ("opt_out", "opt_in", "help"):
         return Outcome("unknown sender")
     _apply_request(callback, channel, workspace_id, None)
+    _answer_help(event, channel, workspace_id)
     return Outcome(callback.kind, workspace_id)
 
 
@@ -137,19 +150,37 @@ def _apply_request(callback: Callback, channel: str, workspace_id: str, contact_
     address = callback.address or ""
     if callback.intent == "opt_out":
         suppression.add_for_word(workspace_id, contact_id, channel, address)
+        if contact_id is not None:
+            possible_opt_out.settle(workspace_id, contact_id, channel)
     elif callback.intent == "opt_in":
         suppression.lift_word(workspace_id, contact_id, channel, address, callback.text or "")
 
 
-def _record_received(event: ReceivedEvent, workspace_id: str, contact_id: str) -> None:
-    """Add the contact's message to the conversation."""
+def _answer_help(event: ReceivedEvent, channel: str, workspace_id: str) -> None:
+    """Answer HELP by SMS where the workspace has a text for it and the provider has not answered."""
     callback = event.callback
-    conversation.record_received(
+    if channel != "sms" or callback.intent != "help" or callback.is_answered or not callback.address:
+        return
+    text = workspace_preferences.load(workspace_id).help_text
+    if text:
+        sender = callback.detail.get("to")
+        reply_id = help_reply.record(
+            workspace_id, callback.address, str(sender) if sender else None, text, sandbox=event.from_sandbox
+        )
+        enqueue_after_commit("sending", "send_help_reply", [reply_id] if reply_id else [])
+
+
+def _record_received(event: ReceivedEvent, workspace_id: str, contact_id: str) -> None:
+    """Add the contact's message to the conversation, and to the possible opt-outs if it may be one."""
+    callback, channel = event.callback, INBOUND_CHANNELS[event.callback.provider]
+    row = conversation.record_received(
         workspace_id,
         contact_id,
-        INBOUND_CHANNELS[callback.provider],
+        channel,
         str(callback.detail.get("messageId") or callback.event_id),
         kind="message",
         text=callback.text,
         at=event.at,
     )
+    if callback.intent == "possible_opt_out":
+        possible_opt_out.record(workspace_id, contact_id, channel, row["id"])

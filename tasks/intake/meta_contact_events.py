@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from models import answered_message, contact_matching, conversation, inbound_event, suppression
+from models import answered_message, contact_matching, conversation, inbound_event, possible_opt_out, suppression
 from models.conversation import ReceivedMessageRow
 from providers.base import Callback
 from providers.meta_messages import list_text_event_ids
@@ -152,6 +152,7 @@ class _ContactEvent:
 def _unsubscribe(event: _ContactEvent) -> None:
     event.record(event.kind)
     suppression.add_for_word(event.workspace_id, event.contact_id, event.channel, event.callback.address or "")
+    possible_opt_out.settle(event.workspace_id, event.contact_id, event.channel)
     wake_for_reply(event.contact_id)
 
 
@@ -179,6 +180,8 @@ def _apply_message(event: _ContactEvent) -> None:
     if row["deleted_at"] is not None:
         event.forget()
         return
+    if event.callback.intent == "possible_opt_out" and not event.is_sample:
+        possible_opt_out.record(event.workspace_id, event.contact_id, event.channel, row["id"])
     if event.callback.intent == "opt_in":
         # Before the automations that the message starts.
         suppression.lift_word(

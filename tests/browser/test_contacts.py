@@ -13,6 +13,7 @@ from models.audit import SYSTEM
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.dashboard import example_executions
 from tests.dashboard.producers import Producer
+from tests.dashboard.test_possible_opt_outs import receive
 
 #: Enough time for a busy machine.
 pytestmark = pytest.mark.timeout(120)
@@ -63,9 +64,22 @@ def test_a_suppression_is_lifted_after_confirmation(visit: Any, alice: Producer)
     suppression.add(alice.workspace_id, ada, "email", SYSTEM)
     page = visit().go(f"/contacts/{ada}")
     page.get_by_role("link", name="Lift suppression of E-mail").click()
+    page.get_by_label("Reason").fill("Asked by phone")
     page.get_by_role("button", name="Lift suppression").click()
     expect(page.get_by_text("E-mail suppression lifted.")).to_be_visible()
     assert suppression.list_for_contact(alice.workspace_id, ada) == []
+
+
+def test_a_possible_opt_out_is_found_by_its_badge_and_suppressed(visit: Any, alice: Producer) -> None:
+    ada = example_executions.create_contact(alice, "Ada", phone="+15550100")
+    receive(alice, ada, "please no more")
+    page = visit().go("/contacts")
+    page.get_by_role("link", name="Possible opt-outs 1").click()
+    expect(page.get_by_text("please no more")).to_be_visible()
+    page.get_by_role("button", name="Suppress Ada").click()
+    expect(page.get_by_text("SMS suppressed.")).to_be_visible()
+    expect(page.get_by_role("heading", name="No possible opt-outs")).to_be_visible()
+    assert [row["reason"] for row in suppression.list_for_contact(alice.workspace_id, ada)] == ["stopped"]
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -75,8 +89,10 @@ def test_every_page_fits_and_names_its_controls(visit: Any, alice: Producer, vie
         alice, "Ada", last_name=long, email="ada@example.com", tags=[long[:60]] * 1, username=long,
         attributes={"x": long},
     )  # fmt: skip
+    receive(alice, ada, long)
     visitor = visit(viewport)
-    for path in ("/contacts", "/contacts/new", f"/contacts/{ada}", f"/contacts/{ada}?edit", f"/contacts/{ada}/delete",
+    for path in ("/suppressions/possible", "/suppressions", "/contacts",
+                 "/contacts/new", f"/contacts/{ada}", f"/contacts/{ada}?edit", f"/contacts/{ada}/delete",
                  f"/contacts/{ada}/channels/email", "/contacts?q=nobody"):  # fmt: skip
         page = visitor.go(path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()

@@ -134,7 +134,8 @@ def _create_objects(tenant: Tenant) -> None:
         "invitation_id": invited.id,
     }
     tenant.objects["tracked_execution_id"] = _create_tracked_execution(workspace_id, published.automation_id, canary)
-    _create_received_message(workspace_id, contact_id, canary)
+    received_id = _create_received_message(workspace_id, contact_id, canary)
+    tenant.objects["possible_opt_out_id"] = _create_possible_opt_out(workspace_id, contact_id, received_id)
     _create_run(tenant)
 
 
@@ -171,12 +172,24 @@ def _create_tracked_execution(workspace_id: str, automation_id: str, canary: str
     return row_id
 
 
-def _create_received_message(workspace_id: str, contact_id: str, text: str) -> None:
+def _create_received_message(workspace_id: str, contact_id: str, text: str) -> str:
+    row_id = new_id()
     execute(
         "insert into received_messages (id, workspace_id, contact_id, channel, provider_message_id, kind, text, at) "
         "values (%s, %s, %s, 'sms', %s, 'message', %s, beckon_now())",
-        (new_id(), workspace_id, contact_id, text, text),
+        (row_id, workspace_id, contact_id, text, text),
     )
+    return row_id
+
+
+def _create_possible_opt_out(workspace_id: str, contact_id: str, received_message_id: str) -> str:
+    row_id = new_id()
+    execute(
+        "insert into possible_opt_outs (id, workspace_id, contact_id, channel, received_message_id) "
+        "values (%s, %s, %s, 'sms', %s)",
+        (row_id, workspace_id, contact_id, received_message_id),
+    )
+    return row_id
 
 
 def _create_run(tenant: Tenant) -> None:

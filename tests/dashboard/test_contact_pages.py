@@ -176,10 +176,13 @@ def test_a_channel_is_suppressed_and_lifted_after_confirmation(bob: Browser, ali
     assert "Lift the suppression of E-mail for Ada?" in read_text(bob.get(path).text)
     post(bob, path, suppress="true")
     assert "already suppressed" in bob.get(f"/contacts/{ada}").text
-    assert post(bob, path, suppress="false").status_code == 303
+    for reason in ("", "  "):
+        assert post(bob, path, suppress="false", reason=reason).status_code == 422
+    assert post(bob, path, suppress="false", reason="asked by phone").status_code == 303
     assert fetch_contact(alice, ada)["suppressed"] == []
     with acting_as(alice.workspace_id):
         assert fetch_value("select actor_name from audit order by id desc limit 1") == "Bob"
+        assert fetch_value("select detail ->> 'because' from audit order by id desc limit 1") == "asked by phone"
     assert bob.get(f"/contacts/{ada}/channels/fax").status_code == 404
 
 

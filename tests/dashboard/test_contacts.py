@@ -90,8 +90,11 @@ def test_a_channel_is_suppressed_and_lifted(alice: Producer, charlie: Producer) 
     assert alice.post(path, {"channel": "email"}).status_code == 409
     assert alice.post(path, {"channel": "slack"}).json["errors"][0]["path"] == "channel"
     assert [contact["firstName"] for contact in alice.get("/api/contacts?suppressed=email").json["contacts"]] == ["Ada"]
-    assert charlie.request("DELETE", f"{path}/email").status_code == 404
-    assert alice.request("DELETE", f"{path}/email").json["contact"]["suppressed"] == []
-    assert alice.request("DELETE", f"{path}/email").status_code == 409
+    lifted = {"json": {"reason": "asked by phone"}}
+    assert charlie.request("DELETE", f"{path}/email", **lifted).status_code == 404
+    assert alice.request("DELETE", f"{path}/email", json={"reason": " "}).json["errors"][0]["path"] == "reason"
+    assert alice.request("DELETE", f"{path}/email", **lifted).json["contact"]["suppressed"] == []
+    assert alice.request("DELETE", f"{path}/email", **lifted).status_code == 409
     log = alice.get("/api/audit").json["entries"]
+    assert log[0]["detail"] == {"channel": "email", "reasons": ["operator"], "because": "asked by phone"}
     assert [entry["action"] for entry in log][:2] == ["contact.suppression_lifted", "contact.suppressed"]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from models import address_key, email_recipient
 from models.database import acting_as
+from models.email_recipient import Consent
 from models.queries import execute
+from rules.addresses import hash_address
+from rules.unsubscribe_links import Recipient
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_pages import Browser, bob, post
 
@@ -13,6 +17,16 @@ __all__ = ["bob"]
 
 PATH = "/api/suppressions"
 ADA = {"channel": "email", "address": "Ada@Example.com", "reason": "complained"}
+
+
+def build_recipient(producer: Producer) -> Recipient:
+    key = address_key.load_key(producer.workspace_id)
+    assert key
+    return Recipient(producer.workspace_id, hash_address(key, "email", "ada@example.com"))
+
+
+def load_consent(producer: Producer) -> Consent:
+    return email_recipient.load(build_recipient(producer)).consent
 
 
 def list_addresses(producer: Producer, query: str = "") -> list[str]:
@@ -86,6 +100,55 @@ def test_the_list_is_filtered_and_paged(alice: Producer) -> None:
 def test_an_invalid_suppression_is_refused_by_field(alice: Producer, fields: dict[str, str]) -> None:
     response = alice.post(PATH, {**ADA, **fields})
     assert (response.status_code, [problem["path"] for problem in response.json["errors"]]) == (422, list(fields))
+
+
+def test_a_topic_is_suppressed_for_one_address_and_lifted(alice: Producer, charlie: Producer) -> None:
+    contact = alice.post("/api/contacts", {"email": "ada@example.com"}).json["contact"]
+    news = {**ADA, "reason": "unsubscribed", "topic": "News"}
+    created = alice.post(PATH, news)
+    assert (created.status_code, created.json["suppression"]["topic"]) == (201, "News")
+    assert alice.post(PATH, news).status_code == 409
+    assert alice.get(f"/api/contacts/{contact['id']}").json["contact"]["suppressed"] == []
+    consent = load_consent(alice)
+    assert (consent.allows(), consent.allows(topic="News"), consent.allows(topic="Offers")) == (True, False, True)
+    assert (
+        list_addresses(alice, "?topic=News&q=ada") == list_addresses(alice, "?q=Ada@example.com") == ["ada@example.com"]
+    )
+    assert list_addresses(alice, "?channel=sms") == list_addresses(alice, "?reason=bounced") == []
+    assert list_addresses(charlie) == []
+
+    lift = {"channel": "email", "address": "ada@example.com", "reason": "asked"}
+    assert alice.post(f"{PATH}/lift", lift).status_code == 404
+    assert alice.post(f"{PATH}/lift", {**lift, "topic": "Offers"}).status_code == 404
+    assert alice.post(f"{PATH}/lift", {**lift, "topic": "News"}).json["lifted"] == ["unsubscribed"]
+    assert load_consent(alice).allows(topic="News")
+
+
+@pytest.mark.parametrize("fields", [{"channel": "sms", "address": "+15550100"}, {"topic": "x" * 65}, {"topic": " "}])
+def test_a_topic_belongs_to_e_mail_and_has_a_limit(alice: Producer, fields: dict[str, str]) -> None:
+    for path, reason in ((PATH, "operator"), (f"{PATH}/lift", "asked")):
+        response = alice.post(path, {**ADA, "topic": "News", **fields, "reason": reason})
+        assert (response.status_code, response.json["errors"][0]["path"]) == (422, "topic")
+
+
+def test_the_recipient_allows_again_what_it_refused_and_not_what_an_operator_did(alice: Producer) -> None:
+    recipient = build_recipient(alice)
+    email_recipient.choose_topics(recipient, {"News": False, "Offers": True})
+    assert [row["topic"] for row in alice.get(PATH).json["suppressions"]] == ["News"]
+    email_recipient.choose_topics(recipient, {"News": True})
+    assert alice.get(PATH).json["suppressions"] == []
+    alice.post(PATH, {**ADA, "reason": "operator", "topic": "News"})
+    email_recipient.choose_topics(recipient, {"News": True})
+    assert not load_consent(alice).allows(topic="News")
+
+
+def test_topics_and_addresses_are_paged_together(alice: Producer) -> None:
+    for topic in ("a", None, "b", None, "c"):
+        alice.post(PATH, {"channel": "email", "address": f"{topic or len(list_addresses(alice))}@example.com",
+                          "topic": topic})  # fmt: skip
+    first = alice.get(f"{PATH}?limit=2").json
+    rest = alice.get(f"{PATH}?limit=9&cursor={first['nextCursor']}").json["suppressions"]
+    assert [row["topic"] for row in [*first["suppressions"], *rest]] == ["c", None, "b", None, "a"]
 
 
 def test_an_exported_file_is_imported_by_another_workspace(alice: Producer, charlie: Producer) -> None:

@@ -74,6 +74,17 @@ def test_the_buttons_unsubscribe_and_undo(client: FlaskClient, path: str, recipi
     assert may_email(recipient)
 
 
+def test_undo_is_audited_once_with_the_recipient_as_actor(alice: Producer, client: FlaskClient, path: str) -> None:
+    alice.post("/api/suppressions", {"channel": "email", "address": ADDRESS, "reason": "complained"})
+    client.post(path, data=ONE_CLICK)
+    for _ in range(2):
+        client.post(path, data={"action": "undo"})
+    (entry,) = alice.get("/api/audit?actorKind=contact").json["entries"]
+    assert (entry["action"], entry["detail"]["because"]) == ("suppression.lifted", "Undone by the recipient")
+    assert ADDRESS not in str(entry)
+    assert [row["reason"] for row in alice.get("/api/suppressions").json["suppressions"]] == ["complained"]
+
+
 def test_topics_are_refused_and_allowed(alice: Producer, client: FlaskClient, path: str, recipient: Recipient) -> None:
     alice.create(definition={**definition(), "topic": "Offers"})
     client.post(f"{path}/preferences", data={"topic": ["Offers", "Invented"]})
@@ -121,6 +132,16 @@ def test_a_link_of_another_key_leads_nowhere(client: FlaskClient, path: str, rec
         assert client.get(address).status_code == 404, address
         assert client.post(address, data=ONE_CLICK).status_code == 404, address
     assert may_email(recipient)
+
+
+def test_a_link_of_another_workspace_stops_that_one_s_mail_alone(
+    charlie: Producer, client: FlaskClient, path: str, recipient: Recipient
+) -> None:
+    key = address_key.load_key(charlie.workspace_id)
+    assert key
+    others = Recipient(charlie.workspace_id, hash_address(key, "email", ADDRESS))
+    assert client.post(build_url("", key, others), data=ONE_CLICK).status_code == 200
+    assert (may_email(others), may_email(recipient)) == (False, True)
 
 
 @pytest.mark.parametrize("form", [{}, {"action": "delete"}, {"List-Unsubscribe": "Two-Clicks"}])

@@ -145,13 +145,14 @@ def test_a_suppression_is_lifted_once(alices: str, charlies: str, ada: str) -> N
     assert (entry["channel"], entry["address"], entry["reason"]) == ("email", "ada@example.com", "operator")
     with pytest.raises(Conflict):
         suppression.add(alices, ada, "email", SYSTEM)
-    for operation in (suppression.add, suppression.lift):
-        with pytest.raises(NotFound):
-            operation(charlies, ada, "email", SYSTEM)
-    suppression.lift(alices, ada, "email", SYSTEM)
+    with pytest.raises(NotFound):
+        suppression.add(charlies, ada, "email", SYSTEM)
+    with pytest.raises(NotFound):
+        suppression.lift(charlies, ada, "email", SYSTEM, "asked")
+    suppression.lift(alices, ada, "email", SYSTEM, "asked")
     assert suppression.list_for_contact(alices, ada) == []
     with pytest.raises(Conflict):
-        suppression.lift(alices, ada, "email", SYSTEM)
+        suppression.lift(alices, ada, "email", SYSTEM, "asked")
 
 
 def test_fields_replace_attributes_merge_and_null_clears(alices: str, ada: str) -> None:

@@ -24,6 +24,7 @@ _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(
     ["workers.command", "workers.worker_process", "workers.scheduler", "workers.diagnostics", "workers.demo_session",
      "tasks.executions", "tasks.intake.callbacks", "tasks.intake.tracking_actor", "tasks.steps.reconciliation",
+     "tasks.steps.help_replies",
      "tasks.intake.trigger_messages",
      "models.checks.verification"]
 )  # fmt: skip

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from models import contact, suppression
+from models import contact, possible_opt_out, suppression
 from models.audit import SYSTEM
 from models.database import acting_as
+from models.errors import Conflict
 from models.queries import execute, fetch_values
 from tasks.runtime.engine import Engine
-from tests.support.factories import Alice, execution, wait_until_finished
+from tests.support.factories import Alice, execution, wait_for_status, wait_until_finished
 from tests.support.rows import fetch_row, fetch_rows
-from tests.tasks.test_callbacks import SMS, deliver_callback, send_message, telnyx_received, telnyx_status
+from tests.tasks.test_callbacks import SMS, deliver_callback, mail, send_message, telnyx_received, telnyx_status
 
 BOB = "+15550123"
 STOP_REPORT = [{"code": "40300", "title": "Blocked due to STOP message"}]
@@ -33,7 +34,7 @@ def message(alice: Alice) -> dict[str, Any]:
 def receive(text: str, autoresponse: str | None = None, workspace_id: str | None = None) -> str | None:
     """Receive an SMS of Bob; Telnyx has answered it where it says so."""
     body = telnyx_received(text)
-    body["data"]["payload"]["autoresponse_type"] = autoresponse
+    body["data"]["payload"] |= {"autoresponse_type": autoresponse, "id": body["data"]["id"]}
     return deliver_callback("telnyx", body, workspace_id)
 
 
@@ -114,3 +115,74 @@ def test_start_frees_an_erased_address_and_no_other(alice: Alice, message: dict[
     execute("update suppressed_addresses set address = null")
     receive("START")
     assert len(fetch_rows("select 1 from suppressed_addresses")) == 1
+
+
+# What may be an opt-out
+
+
+def list_possible(alice: Alice, *, is_resolved: bool = False) -> list[str | None]:
+    rows = possible_opt_out.fetch_page(alice.workspace_id, 10, None, is_resolved=is_resolved)
+    return [row["text"] for row in rows]
+
+
+def test_a_doubtful_sms_is_listed_once_and_counts_as_a_reply(alice: Alice) -> None:
+    alice.automation(SMS, rules={"follow_ups": {"max": 1, "every": "1h"}})
+    waiting = wait_for_status(alice.trigger())
+    body = telnyx_received("please no more")
+    for _ in range(2):
+        deliver_callback("telnyx", body)
+    assert list_possible(alice) == ["please no more"]
+    assert list_reasons() == [[], []]
+    result = wait_until_finished(waiting["id"])
+    assert result["follow_up_ended_because"]["rule"] == "replied"
+
+
+@pytest.mark.parametrize("text", ["please no more", "Je ne veux plus de SMS", "don't text me again"])
+def test_a_doubtful_mail_is_listed(alice: Alice, text: str) -> None:
+    message = send_message(alice)
+    deliver_callback("mailgun_inbound", mail(text, message))
+    assert list_possible(alice) == [text]
+
+
+def test_a_doubtful_subject_of_a_mail_is_not_listed(alice: Alice) -> None:
+    message = send_message(alice)
+    deliver_callback("mailgun_inbound", {**mail("Thanks!", message), "subject": "Re: no more waiting"})
+    assert list_possible(alice) == []
+
+
+@pytest.mark.parametrize("text", ["HELP", "no more than 5 please", "STOP", "Yes"])
+def test_a_clear_text_is_not_listed(alice: Alice, message: dict[str, Any], text: str) -> None:
+    receive(text)
+    assert list_possible(alice) == []
+
+
+def test_a_clear_request_resolves_what_was_doubtful_and_nothing_is_listed_after_it(
+    alice: Alice, message: dict[str, Any]
+) -> None:
+    receive("please no more")
+    receive("STOP")
+    receive("lose my number")
+    assert (list_possible(alice), list_possible(alice, is_resolved=True)) == ([], ["please no more"])
+
+
+def test_suppressing_resolves_all_of_a_contact_and_start_lifts_it(alice: Alice, message: dict[str, Any]) -> None:
+    for text in ("please no more", "leave me alone"):
+        receive(text)
+    first = possible_opt_out.fetch_page(alice.workspace_id, 1, None)[0]
+    possible_opt_out.resolve(alice.workspace_id, first["id"], "suppress", SYSTEM)
+    assert (list_possible(alice), list_reasons()) == ([], [["stopped"], ["stopped"]])
+    with pytest.raises(Conflict):
+        possible_opt_out.resolve(alice.workspace_id, first["id"], "dismiss", SYSTEM)
+    receive("START")
+    assert list_reasons() == [[], []]
+
+
+def test_a_deleted_contact_s_text_is_removed_and_its_address_can_still_be_suppressed(
+    alice: Alice, message: dict[str, Any]
+) -> None:
+    receive("please no more")
+    contact.delete(alice.workspace_id, execution(message["execution_id"])["contact_id"], SYSTEM, lambda: 0)
+    (row,) = possible_opt_out.fetch_page(alice.workspace_id, 1, None)
+    assert row["text"] is None
+    possible_opt_out.resolve(alice.workspace_id, row["id"], "suppress", SYSTEM)
+    assert wait_until_finished(alice.trigger())["skipped_rule"] == "suppressed"

@@ -1,0 +1,1 @@
+drop table possible_opt_outs, help_replies;
