@@ -157,10 +157,12 @@ _SESSION_CHECK = f"case when {_HAS_MARK} then 0 else ('{_LOST_SETTINGS}: ' || cu
 @dataclass(frozen=True)
 class _Binding:
     """The statements that bind a transaction: the first after BEGIN, which returns the acting role, what precedes a
-    statement that is a transaction of its own, and what begins a transaction together with its first statement."""
+    statement that is a transaction of its own, the same for a prepared one, and what begins a transaction together with
+    its first statement."""
 
     first: str
     prefix: str
+    prepared_prefix: str
     opening: str
 
 
@@ -172,10 +174,12 @@ def _build_bindings(role: Role | None, settings_of_all: Mapping[str, str]) -> di
         checks = [_build_role_check(role), *([_SESSION_CHECK] if has_settings else [])]
         first = _build_first_statement(role, "''", ", ".join(checks), settings)
         planner_settings = _PLANNER_SETTINGS if has_settings else {}
-        opening = _build_first_statement(role, f"'{_WORKSPACE}'", ", ".join(checks), {**settings, **planner_settings})
+        planned = {**settings, **planner_settings}
+        opening = _build_first_statement(role, f"'{_WORKSPACE}'", ", ".join(checks), planned)
         bindings[has_settings] = _Binding(
             _build_first_statement(role, "%s", f"{_HAS_MARK}, current_user", settings),
             f"set transaction {_ISOLATION}; {first}",
+            f"set transaction {_ISOLATION}; {opening.replace(_WORKSPACE, '')}",
             f"begin {_ISOLATION}; {opening}",
         )
     return bindings
@@ -455,7 +459,8 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
     def execute_calls(self, calls: Sequence[Call], *, commits: bool = False) -> Any:
         """Run hand-written statements in one message, prepared where the connection is direct and the transaction began
         with its first statement; return the cursor of the last. PostgreSQL runs none after one that fails. `commits`
-        ends the transaction with the same message, unless it is nested or fenced."""
+        ends the transaction with the same message, unless it is nested or fenced. Outside of a transaction they are one
+        of their own."""
         if not commits or self.transaction_depth() != 1 or getattr(self._state, "fence", None):
             return self._execute_calls(calls)
         self._state.commits = True
@@ -469,20 +474,41 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
     def _execute_calls(self, calls: Sequence[Call]) -> Any:
         opening = getattr(self._state, "opening", None)
         connection = self.connection()
-        if not connection.has_settings or not (opening or getattr(self._state, "prepares", False)):
+        is_alone = not self.in_transaction() and fencing.get_fence() is None
+        if not connection.has_settings or not (opening or is_alone or getattr(self._state, "prepares", False)):
             return self.execute_sql(*join_calls(calls, prepared=False))
         self._prepare(connection, [statement for statement, _ in calls if isinstance(statement, PreparedStatement)])
         try:
+            if is_alone:
+                return self._execute_alone_prepared(connection, calls)
             return self.execute_sql(*join_calls(calls, prepared=True))
         except peewee.OperationalError as error:
             if not isinstance(unwrap_driver_error(error), InvalidSqlStatementName):
                 raise
             # Another session: a pooler that reports the process ids of PostgreSQL's own.
             connection.has_settings = False
-            if opening is None:
+            if opening is None and not is_alone:
                 raise
-        self.rollback()
-        self._state.opening = opening
+        if opening is not None:
+            self.rollback()
+            self._state.opening = opening
+        return self.execute_sql(*join_calls(calls, prepared=False))
+
+    def _execute_alone_prepared(self, connection: _Connection, calls: Sequence[Call]) -> Any:
+        """Run prepared statements as a transaction of their own, in one message."""
+        sql, parameters = join_calls(calls, prepared=True)
+        try:
+            return super().execute_sql(f"{self._bindings[True].prepared_prefix}; {sql}", parameters)
+        except (peewee.ProgrammingError, peewee.DataError) as error:
+            if _LOST_SETTINGS not in str(error):
+                self._check_role()
+                raise
+            # The check precedes the statements, which did not run.
+            connection.has_settings = False
+        except peewee.OperationalError as error:
+            if not isinstance(unwrap_driver_error(error), ConnectionDead):
+                raise
+            return self._read_again(*join_calls(calls, prepared=False), error)
         return self.execute_sql(*join_calls(calls, prepared=False))
 
     def _prepare(self, connection: _Connection, statements: Sequence[PreparedStatement]) -> None:

@@ -1,8 +1,9 @@
 """Hand-written statements that a direct connection prepares once: planning them costs several times as much as running
 them.
 
-`db.execute_calls` runs them prepared in transactions that begin with their first statement, and as they are written
-everywhere else. Behind a pooler each transaction may get another session, so nothing is prepared there.
+`db.execute_calls` runs them prepared in transactions that begin with their first statement and outside of any, and as
+they are written everywhere else. Behind a pooler each transaction may get another session, so nothing is prepared
+there.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Reads anew what others may have changed since an execution was claimed: its contact, suppressions and pauses.
 
-One statement with the columns of the claim, written by hand as the claim is (`claim_and_record` says why).
+One statement with the columns of the claim, written by hand and prepared as the claim is (`claim_and_record` says
+why): it runs once for each message, and planning it took 1.1 of its 1.4 ms.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from models.engine.rows import BreakerRow, PauseRow, parse_breakers, parse_pauses
+from models.prepared import PreparedStatement
 from models.queries import fetch_first
 from rules.scope import CONTACT
 
@@ -27,7 +29,10 @@ class CurrentFacts(TypedDict):
     follow_ups_stopped: dict[str, Any] | None
 
 
-_SELECT = """
+_SELECT = PreparedStatement(
+    "read_current_facts",
+    ("bytea[]", "uuid"),
+    """
 select e.contact_id,
     -- Apart: a planner that believes contacts to be empty would join all of them.
     (select jsonb_build_object({contact}) from contacts ct where ct.id = e.contact_id and ct.deleted_at is null)
@@ -35,7 +40,7 @@ select e.contact_id,
     -- Erased addresses are known by their hashes alone.
     array(select su.channel from suppressed_channels(e.workspace_id, e.contact_id) su
         union select sa.channel from suppressed_addresses sa
-        where sa.workspace_id = e.workspace_id and sa.address_hash = any(%s::bytea[])) as suppressed,
+        where sa.workspace_id = e.workspace_id and sa.address_hash = any(%s)) as suppressed,
     (select coalesce(jsonb_agg(jsonb_build_object('kind', p.kind, 'name', p.name, 'reason', p.reason,
             'retry_at', p.retry_at, 'draining', p.draining)), '[]')
         from pauses p where p.workspace_id = e.workspace_id) as pauses,
@@ -47,7 +52,8 @@ select e.contact_id,
 from executions e
 join automations a on a.id = e.automation_id
 where e.id = %s
-""".format(contact=", ".join(map("'{0}', ct.{0}".format, CONTACT)))
+""".format(contact=", ".join(map("'{0}', ct.{0}".format, CONTACT))),
+)
 
 
 def fetch_current_facts(execution_id: str, address_hashes: Sequence[bytes]) -> CurrentFacts | None:

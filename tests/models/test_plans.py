@@ -165,6 +165,7 @@ def _claim_and_record() -> None:
     assert group_commit.claim_in_turns("sending", 2)
     with database.transaction():
         extend_leases("a worker", [row["id"] for row in rows], 30.0)
+    with database.connection():
         assert fetch_current_facts(rows[0]["id"], [])
     claimed = ClaimedExecution(rows[0], parse(definition))
     moves.enter(claimed, "eligible")

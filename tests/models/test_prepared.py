@@ -12,6 +12,8 @@ import pytest
 from models import contact_matching, database
 from models.contact_matching import ContactSpecs
 from models.database import acting_as, connection, db
+from models.engine.current_facts import fetch_current_facts
+from models.ids import new_id
 from models.queries import fetch_value, fetch_values
 from tests.support import servers as real
 from tests.support.poolers import needs_pgbouncer, pooler, postgres_proxy
@@ -50,6 +52,36 @@ def test_a_direct_connection_prepares_each_statement_once(direct: None, alices: 
         plans = fetch_values("select generic_plans from pg_prepared_statements where name = 'match_contacts'")
         assert plans == [3]
         assert fetch_values("select sum(custom_plans)::int from pg_prepared_statements") == [0]
+
+
+def test_a_statement_outside_of_a_transaction_is_prepared_and_leaves_no_settings(direct: None, alices: str) -> None:
+    with connection():
+        for _ in range(2):
+            assert fetch_current_facts(new_id(), []) is None
+        assert list_prepared() == ["read_current_facts"]
+        assert fetch_values("select generic_plans from pg_prepared_statements") == [2]
+        assert fetch_value("show plan_cache_mode") == "auto"
+
+
+def test_a_statement_outside_of_a_transaction_costs_one_round_trip(database_urls: Any, alices: str) -> None:
+    with postgres_proxy(database_urls.owner) as proxy:
+        database.open_pool(proxy.url(database_urls.app), "beckon_app", 1)
+        with connection():
+            fetch_current_facts(new_id(), [])
+            before = proxy.queries
+            fetch_current_facts(new_id(), [])
+            assert proxy.queries - before == 1
+        database.db.close_all()
+
+
+@pytest.mark.parametrize("loss", ["deallocate all", "discard all"])
+def test_outside_of_a_transaction_a_lost_statement_runs_unprepared(direct: None, alices: str, loss: str) -> None:
+    with connection():
+        assert fetch_current_facts(new_id(), []) is None
+        with db.cursor() as cursor:
+            cursor.execute(loss)
+        assert fetch_current_facts(new_id(), []) is None
+        assert not db.connection().has_settings
 
 
 def test_only_a_transaction_that_begins_with_its_first_statement_prepares(direct: None, alices: str) -> None:
