@@ -251,6 +251,14 @@ with input as materialized (
     select m.workspace_id, {message_values}
     from json_to_recordset($4) as x({message_columns}) join moved m on m.id = x.execution_id
     on conflict (key) do update set {message_assignments}
+), addressed as (
+    -- One row for an address, in one order for every process.
+    insert into email_recipients (workspace_id, address_hash, address)
+    select distinct on (m.workspace_id, x.address_hash) m.workspace_id, decode(x.address_hash, 'hex'), x.address
+    from json_to_recordset($8) as x(execution_id uuid, address_hash text, address text)
+    join moved m on m.id = x.execution_id order by m.workspace_id, x.address_hash
+    on conflict (workspace_id, address_hash) do update set address = excluded.address
+    where email_recipients.address is null
 ), {count} counted as materialized (
     -- In one order for every process, so that two of them cannot deadlock.
     select increment_automation_metrics(o.automation_id, o.succeeded, o.failed, o.skipped, o.cancelled, o.at,
@@ -283,7 +291,7 @@ _COLUMNS = {
     "message_values": _format_names(_MESSAGE, "x.{}"),
     "message_assignments": _format_assignments(_MESSAGE, {"id", "key", "created_at"}, "excluded"),
 }
-_RECORD_TYPES = ("json", "json", "json", "json", "uuid[]", "uuid", "uuid")
+_RECORD_TYPES = ("json", "json", "json", "json", "uuid[]", "uuid", "uuid", "json")
 RECORD = Statement(
     "record_progress",
     _RECORD_TYPES,

@@ -23,7 +23,6 @@ from models.engine.records import (
     ReleaseLimitReservation,
     ResumeProvider,
     StoreLinks,
-    StoreRecipient,
     Suppress,
 )
 from models.ids import new_id
@@ -107,13 +106,6 @@ _STORE_LINKS = """
     from messages m, unnest(%s::text[], %s::text[]) with ordinality l(token, url, position) where m.id = %s
 """
 
-_STORE_RECIPIENT = """
-    insert into email_recipients (workspace_id, address_hash, address)
-    select workspace_id, %s, %s from executions where id = %s
-    on conflict (workspace_id, address_hash) do update set address = excluded.address
-    where email_recipients.address is null
-"""
-
 
 def apply(cursor: Any, execution_id: str, effects: Sequence[Effect]) -> None:
     """Apply each effect of one execution with the caller's cursor, inside the caller's transaction."""
@@ -182,8 +174,3 @@ def _(effect: DetectReply, cursor: Any, execution_id: str) -> None:
 def _(effect: StoreLinks, cursor: Any, execution_id: str) -> None:
     tokens, urls = list(effect.urls_by_token), list(effect.urls_by_token.values())
     cursor.execute(_STORE_LINKS, (tokens, urls, effect.message_id))
-
-
-@_apply.register
-def _(effect: StoreRecipient, cursor: Any, execution_id: str) -> None:
-    cursor.execute(_STORE_RECIPIENT, (effect.address_hash, effect.address, execution_id))

@@ -305,7 +305,8 @@ class GroupCommit:
             [message for record in records for message in record.messages],
         )
         ids = [record.execution_id for record in records]
-        arguments = (*(dump_storable_json(items) for items in lists), ids, min(ids), max(ids))
+        recipients = dump_storable_json([row for record in records for row in record.recipients])
+        arguments = (*(dump_storable_json(items) for items in lists), ids, min(ids), max(ids), recipients)
         if count_runs:
             sql = _SET_LOCK_TIMEOUT + self._select_sql(RECORD_AND_COUNT)
             parameters = Statement.build_parameters((*arguments, self.tracker.override))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from models.engine.rows import ExecutionState, MessageRow, StageMove, StepRow
+from models.engine.rows import ExecutionState, MessageRow, RecipientRow, StageMove, StepRow
 from models.tables.contacts import SuppressionReason
 from rules.actions import RunKind
 
@@ -95,14 +95,6 @@ class StoreLinks:
 
 
 @dataclass(frozen=True)
-class StoreRecipient:
-    """Keep the address behind the hash that the links of an e-mail carry."""
-
-    address_hash: bytes
-    address: str
-
-
-@dataclass(frozen=True)
 class CountRun:
     """A succeeded step that counts as a run: its kind and time."""
 
@@ -120,7 +112,6 @@ Effect = (
     | ResumeProvider
     | DetectReply
     | StoreLinks
-    | StoreRecipient
 )
 
 
@@ -134,6 +125,7 @@ class ExecutionRecord:
     stages: list[StageMove] = field(default_factory=list)
     steps: list[StepRow] = field(default_factory=list)
     messages: list[MessageRow] = field(default_factory=list)
+    recipients: list[RecipientRow] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     #: Counted in the same commit or, if that fails, marked to be counted later (`models.engine.runs`).
     run: CountRun | None = None

@@ -128,6 +128,14 @@ class StageMove(TypedDict):
     entered_at: datetime
 
 
+class RecipientRow(TypedDict):
+    """The address behind the hash that the links of an execution's e-mail carry; the hash in hexadecimal digits."""
+
+    execution_id: str
+    address_hash: str
+    address: str
+
+
 class PauseRow(TypedDict):
     """A pause of the execution's workspace, as the claim reads it."""
 

@@ -36,11 +36,11 @@ BACKOFF_SECONDS = 5.0
 LOCK_TIMEOUT_MS = 1_000
 
 #: The counting part of the record statement (`models.engine.claim_and_record`), after the executions have moved:
-#: windows first, then automations, in one order for every process. $8 is the environment's value of the switch or null.
+#: windows first, then automations, in one order for every process. $9 is the environment's value of the switch or null.
 COUNT = """
 countable as materialized (
     select m.* from moved m join workspaces w on w.id = m.workspace_id
-    where m.run_id is not null and m.contact_id is not null and coalesce($8, w.run_tracking)
+    where m.run_id is not null and m.contact_id is not null and coalesce($9, w.run_tracking)
 ), opened as (
     insert into run_windows as w (automation_id, contact_id, workspace_id, counted_at)
     select distinct on (automation_id, contact_id) automation_id, contact_id, workspace_id, beckon_now()

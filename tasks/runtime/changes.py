@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from models.engine.records import CountRun, Effect, ExecutionRecord
-from models.engine.rows import ExecutionState, MessageRow, StageMove, StepRow
+from models.engine.rows import ExecutionState, MessageRow, RecipientRow, StageMove, StepRow
 
 _RowType = TypeVar("_RowType", ExecutionState, StepRow, MessageRow)
 
@@ -21,6 +21,7 @@ class Changes:
     stages: list[StageMove] = field(default_factory=list)
     steps: dict[str, StepRow] = field(default_factory=dict)
     messages: dict[str, MessageRow] = field(default_factory=dict)
+    recipients: list[RecipientRow] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     #: The step that is counted as the execution's run.
     run: CountRun | None = None
@@ -39,6 +40,7 @@ class Changes:
             stages=self.stages,
             steps=[_drop_nulls(step) for step in self.steps.values()],
             messages=[_drop_nulls(message) for message in self.messages.values()],
+            recipients=self.recipients,
             effects=self.effects,
             run=self.run,
         )

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from models.engine.current_facts import CurrentFacts
 from models.engine.group_commit import CommitFuture
 from models.engine.records import Effect, ExecutionRecord
-from models.engine.rows import ClaimedRow, ExecutionState, MessageRow, StepRow, list_columns
+from models.engine.rows import ClaimedRow, ExecutionState, MessageRow, RecipientRow, StepRow, list_columns
 from rules import stages
 from rules.channels import CONTACT_CHANNELS
 from rules.definition import Step, Workflow
@@ -169,6 +169,15 @@ class ClaimedExecution:
     def add_effect(self, effect: Effect) -> None:
         """Change another row in the same record."""
         self.changes.effects.append(effect)
+
+    def add_recipient(self, address_hash: bytes, address: str) -> None:
+        """Keep the address behind a hash in the same record."""
+        row: RecipientRow = {
+            "execution_id": self.execution_id,
+            "address_hash": address_hash.hex(),
+            "address": address,
+        }
+        self.changes.recipients.append(row)
 
     def take_record(self) -> ExecutionRecord:
         """Return the changes since the last record, to be recorded now, and forget them."""

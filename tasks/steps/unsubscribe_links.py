@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from models import workspace_preferences
 from models.address_key import load_key
-from models.engine.records import StoreRecipient
 from rules.addresses import hash_address
 from rules.email_footer import Footer, add_footer
 from rules.errors import ConfigurationError
@@ -58,7 +57,7 @@ def readdress(settings: Settings, claimed: ClaimedExecution, body: str, earlier:
 def remember_recipient(claimed: ClaimedExecution, address: str) -> None:
     """Keep the address behind the hash of its links, for the page that they lead to; a test's is not kept."""
     if not claimed.test:
-        claimed.add_effect(StoreRecipient(build_recipient(claimed, address).address_hash, address))
+        claimed.add_recipient(build_recipient(claimed, address).address_hash, address)
 
 
 def _contains(body: str, url: str) -> bool:

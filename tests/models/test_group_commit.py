@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg2
 import pytest
@@ -153,6 +154,23 @@ def test_a_claim_whose_response_was_lost_is_not_returned_twice(
         assert (execution(second)["status"], execution(second)["deliveries"]) == ("running", 1)
 
 
+def test_recipients_of_one_address_are_kept_by_the_statement_of_the_record(
+    group_commit: GroupCommit, claimed: ClaimedExecution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begins = Mock(wraps=database.db.begin)
+    monkeypatch.setattr(database.db, "begin", begins)
+    moves.enter(claimed, "eligible")
+    for _ in range(2):
+        claimed.add_recipient(b"hash", "bob@example.com")
+
+    assert group_commit.record(claimed.take_record()) is True
+
+    assert not begins.called, "a single statement is its own transaction"
+    with database.connection():
+        stored = queries.fetch_value("select array[encode(address_hash, 'escape'), address] from email_recipients")
+    assert stored == ["hash", "bob@example.com"]
+
+
 #: Bounds that no partition is beyond.
 ALL_IDS = "'00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff'"
 
@@ -161,8 +179,8 @@ ALL_IDS = "'00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffff
     "statement",
     [
         f"claim_executions('{{}}'::uuid[], 'worker', 30, '{{}}'::uuid[], {ALL_IDS})",
-        f"record_progress('[]', '[]', '[]', '[]', '{{}}'::uuid[], {ALL_IDS})",
-        f"record_and_count('[]', '[]', '[]', '[]', '{{}}'::uuid[], {ALL_IDS}, true)",
+        f"record_progress('[]', '[]', '[]', '[]', '{{}}'::uuid[], {ALL_IDS}, '[]')",
+        f"record_and_count('[]', '[]', '[]', '[]', '{{}}'::uuid[], {ALL_IDS}, '[]', true)",
     ],
 )
 def test_claim_and_record_find_executions_by_id_at_any_table_size(
