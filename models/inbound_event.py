@@ -145,6 +145,11 @@ def finish(row_id: str, outcome: str, workspace_id: str | None) -> None:
     execute(InboundEvent.update(changes).where(InboundEvent.id == row_id))
 
 
+def erase(row_id: str) -> None:
+    """Erase the body of a callback; the row stays, so a duplicate still changes nothing."""
+    execute(InboundEvent.update(body={}).where(InboundEvent.id == row_id))
+
+
 def forget(provider: str, event_ids: Sequence[str], *, sandbox: bool) -> None:
     """Erase the bodies of these callbacks; their event ids stay, so duplicates still change nothing."""
     execute(

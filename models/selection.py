@@ -32,6 +32,11 @@ def select_of_contact(contact_id: str) -> Selection:
     return _select(Execution.contact_id == contact_id)
 
 
+def select_of_contacts(contact_ids: Sequence[str]) -> Selection:
+    """Select the executions of these contacts."""
+    return _select(is_any(Execution.contact_id, contact_ids))
+
+
 def select_of_automation(automation_id: str) -> Selection:
     """Select an automation's executions."""
     return _select(Execution.automation_id == automation_id)

@@ -25,6 +25,8 @@ PHRASES: dict[str, str] = {
     "contact.changed": "changed a contact",
     "contact.created": "created a contact",
     "contact.deleted": "deleted a contact",
+    "contact.erased": "erased a contact",
+    "contact.exported": "exported everything that is kept of a contact",
     "contact.suppressed": "suppressed a contact on a channel",
     "contact.suppression_lifted": "lifted a suppression of a contact",
     "contact.task_done": "marked a contact's task as done",

@@ -14,7 +14,7 @@ from dashboard.api.analytics_export import analytics_export
 from dashboard.api.audit import audit_log
 from dashboard.api.automations import automations
 from dashboard.api.channels import channels
-from dashboard.api.contact_import import contacts
+from dashboard.api.contact_privacy import contacts
 from dashboard.api.executions import executions
 from dashboard.api.health import health
 from dashboard.api.invitations import invitations

@@ -92,6 +92,7 @@ def _render_page(call: Caller, row: ContactDetailRow, editing: bool, **panel: An
         ],
         more_executions=len(execution_rows) > MAX_EXECUTIONS,
         tasks=contact_task.list_for_contact(call.workspace_id, contact_id, MAX_TASKS),
+        may_own="admin" in call.permissions,
     )
 
 

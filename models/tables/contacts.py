@@ -62,6 +62,8 @@ class Contact(Table):
     deleted_at = TimeField(null=True)
     #: Invented for tests: in no list, count or search.
     sample = BooleanField(default_sql="false")
+    #: When its names and addresses were erased; it is deleted, too.
+    erased_at = TimeField(null=True)
     search = SearchField(
         "search_words(coalesce(first_name, '') || ' ' || coalesce(last_name, '') || ' ' || coalesce(username, '') "
         "|| ' ' || coalesce(email, '') || ' ' || coalesce(phone, '') || ' ' || coalesce(external_id, '') || ' ' "

@@ -10,6 +10,7 @@ contacts.
 Calls go one way, from here to the readers and on:
 
     callbacks > delivery_events (e-mail, SMS)                             > callback_moves
+              > erased_messages (of contacts that were erased)              > callback_moves
               > meta_events (Facebook, Instagram)                         > callback_moves
                   > meta_contact_events (what a person says or does)      > callback_moves, triggers
 """
@@ -30,6 +31,7 @@ from providers.base import Callback
 from providers.registry import PROVIDERS, ReadEvent
 from rules.channels import CONVERSATION_CHANNELS
 from tasks.intake.delivery_events import DeliveryEventReader
+from tasks.intake.erased_messages import apply_to_erased, is_erased
 from tasks.intake.event_readers import NOT_IN_SANDBOX, EventReader, Outcome, ReceivedEvent
 from tasks.intake.meta_events import MetaEventReader
 from tasks.runtime.broker import BROKER_ERRORS, report_lost_notifications
@@ -69,6 +71,8 @@ def process_event(row_id: str) -> None:
             return
         if outcome.is_kept:
             inbound_event.finish(row_id, outcome.text, outcome.workspace_id)
+            if not outcome.keeps_body:
+                inbound_event.erase(row_id)
         else:
             inbound_event.drop(row_id)
     log.info(
@@ -99,6 +103,8 @@ def _apply(row: InboundEventRow) -> Outcome | None:
     message_row = reader.message_of(callback, at, row["workspace_id"])
     if message_row is not None and row["sandbox"] and not message_row["sandbox"]:
         return Outcome(NOT_IN_SANDBOX)
+    if message_row is not None and is_erased(message_row):
+        return apply_to_erased(message_row, callback, reader.suppression_reason_of(callback))
     if _awaits_answer(reader, callback, message_row, row["received_at"]):
         return None
     return reader.apply(

@@ -58,6 +58,13 @@ class DeliveryEventReader:
         recipient = self.recipient_of(callback) if row is None else None
         return find_by_text(recipient, callback.sent_text, at, workspace_id) if recipient else row
 
+    def suppression_reason_of(self, callback: Callback) -> SuppressionReason | None:
+        """Return why the event suppresses the contact; None where it does not. A temporary bounce is no reason."""
+        if callback.suppress_channel:
+            return "blocked"
+        is_temporary = callback.kind == "bounced" and not callback.permanent
+        return None if is_temporary else SUPPRESSION_REASONS.get(callback.kind)
+
     def recipient_of(self, callback: Callback) -> Recipient | None:
         """Return whom the message of a delivery report was sent to."""
         is_report = callback.provider_message_id is not None and callback.kind not in _FROM_CONTACT
@@ -78,7 +85,7 @@ class DeliveryEventReader:
         if event.from_sandbox and not workspace.is_demo(event.message["workspace_id"]):
             _apply_to_test(event.callback, event.message)
         else:
-            _apply_to_contact(event, event.message)
+            _apply_to_contact(event, event.message, self.suppression_reason_of(event.callback))
         return Outcome(event.callback.kind, event.message["workspace_id"])
 
 
@@ -93,10 +100,9 @@ def _apply_to_test(callback: Callback, message_row: StoredMessageRow) -> None:
         wake_for_reply(message_row["contact_id"], tests_only=True)
 
 
-def _apply_to_contact(event: ReceivedEvent, message_row: StoredMessageRow) -> None:
+def _apply_to_contact(event: ReceivedEvent, message_row: StoredMessageRow, reason: SuppressionReason | None) -> None:
     """Apply what the event says about the message's contact: an address that bounces, a complaint, a reply."""
     callback, contact_id = event.callback, message_row["contact_id"]
-    reason = _find_suppression_reason(callback)
     if reason is not None:
         suppression.add_for_message(message_row, reason)
         if contact_id:
@@ -104,13 +110,6 @@ def _apply_to_contact(event: ReceivedEvent, message_row: StoredMessageRow) -> No
     if callback.kind == "replied" and contact_id:
         _record_received(event, message_row["workspace_id"], contact_id)
         wake_for_reply(contact_id)
-
-
-def _find_suppression_reason(callback: Callback) -> SuppressionReason | None:
-    """Return why the event suppresses the contact; None where it does not. A temporary bounce is no reason."""
-    if callback.suppress_channel:
-        return "blocked"
-    return None if callback.kind == "bounced" and not callback.permanent else SUPPRESSION_REASONS.get(callback.kind)
 
 
 def _receive_from_contact(event: ReceivedEvent) -> Outcome:

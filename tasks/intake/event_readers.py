@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from models.engine.rows import StoredMessageRow
 from models.message import Recipient
+from models.tables.contacts import SuppressionReason
 from providers.base import Callback
 
 
@@ -40,6 +41,8 @@ class Outcome:
     workspace_id: str | None = None
     #: False for an event that belongs to no workspace: it is deleted.
     is_kept: bool = True
+    #: False for an event about a contact that was erased: of it only the id is kept.
+    keeps_body: bool = True
 
 
 #: The sandbox signed an event about a message or account that is not in the sandbox.
@@ -61,6 +64,9 @@ class EventReader(Protocol):
 
         `at` and `workspace_id` are those of `ReceivedEvent`.
         """
+
+    def suppression_reason_of(self, callback: Callback) -> SuppressionReason | None:
+        """Return why a report on a message suppresses its contact; None where it does not."""
 
     def recipient_of(self, callback: Callback) -> Recipient | None:
         """Return whom a report on a message of ours was sent to; None for an event that reports on none."""

@@ -16,6 +16,7 @@ from models import account, contact_lookup, message, workspace
 from models.database import acting_as
 from models.engine.rows import StoredMessageRow
 from models.message import Recipient
+from models.tables.contacts import SuppressionReason
 from providers.base import Callback
 from providers.meta_callbacks import get_meta_timestamp
 from providers.registry import ReadEvent
@@ -46,6 +47,10 @@ class MetaEventReader:
         message_row = message.find(callback.provider, callback.provider_message_id, callback.message_key)
         is_echo = message_row is None and callback.kind == "echo"
         return _find_echoed_message(callback, at) if is_echo else message_row
+
+    def suppression_reason_of(self, callback: Callback) -> SuppressionReason | None:
+        """Return None: what a person asks for is no report on a message."""
+        return None
 
     def recipient_of(self, callback: Callback) -> Recipient | None:
         """Return the person to whom the message of a report was sent; it may have gone to a comment of theirs."""

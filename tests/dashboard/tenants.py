@@ -258,7 +258,9 @@ def build_fingerprint_statement(connection: Any) -> str:
         )
         parts = [
             f"select '{name}', md5(coalesce(string_agg((to_jsonb(t) - 'last_used_at')::text, '' order by "
-            f"to_jsonb(t)::text), '')), count(*) from {name} t where workspace_id = %(workspace)s"
+            f"to_jsonb(t)::text), '')), count(*) from {name} t where workspace_id = %(workspace)s "
+            # A read that the log names.
+            "and coalesce(to_jsonb(t) ->> 'action', '') <> 'contact.exported'"
             for (name,) in cursor.fetchall()
         ]
     parts.append("select 'workspaces', md5(to_jsonb(t)::text), 1 from workspaces t where id = %(workspace)s")

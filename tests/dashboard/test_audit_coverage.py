@@ -40,6 +40,7 @@ WITHOUT_ENTRY = {
 SHOWN_ELSEWHERE = {
     "POST /account/password": "test_account_page.py",
     "POST /account/workspace": "test_account_page.py",
+    "POST /contacts/{contact_id}/erase": "test_contact_privacy.py",
     "POST /automations/{automation_id}/playbook": "test_playbook_editor.py",
     "POST /api/executions/{execution_id}/cancel": "the page's button in this walk takes the same action",
     "POST /api/executions/{execution_id}/retry": "tests/tasks/test_operators.py",
@@ -117,10 +118,11 @@ def _count_new_entries(world: World, route: Route) -> tuple[int, list[int]]:
     return _count_entries(world, tenant) - before, statuses
 
 
-def _order(route: Route) -> tuple[bool, bool, bool, int]:
+def _order(route: Route) -> tuple[bool, bool, bool, bool, int]:
     """What needs an open question comes first, what removes an object last, a bulk action after single ones."""
     return (
         not route.path.endswith(("/lookup", "/look-up")),
+        route.path.endswith("/erase"),
         route.method == "DELETE",
         route.path.endswith(("/delete", "/revoke", "/sign-out")),
         -len(route.path),

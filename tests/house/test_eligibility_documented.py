@@ -21,7 +21,11 @@ def _list_rules() -> set[str]:
         name for folder in ("rules", "tasks") for name in SKIP_RULE.findall(_read_files(*(ROOT / folder).rglob("*.py")))
     }
     operator_rules = OPERATOR_RULE.findall(
-        _read_files(ROOT / "tasks" / "operators" / "actions.py", ROOT / "models" / "execution.py")
+        _read_files(
+            ROOT / "tasks" / "operators" / "actions.py",
+            ROOT / "tasks" / "operators" / "contacts.py",
+            ROOT / "models" / "execution.py",
+        )
     )
     return skip_rules | {name for groups in operator_rules for name in groups if name}
 
