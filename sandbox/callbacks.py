@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rules.json_text import dump_json
 from sandbox import meta_events
 from sandbox.look_ups import extract_user_variables
-from sandbox.provider_apis import build_telnyx_message
 from sandbox.store import META, Message, now
+from sandbox.telnyx_api import build_telnyx_message
 
 EVENTS = (
     "delivered", "bounced", "complained", "replied", "read", "opened", "clicked", "unsubscribed", "delayed", "postback",

@@ -6,11 +6,13 @@ import math
 from typing import Any
 
 from rules.json_text import dump_json
+from sandbox.gemini_api import build_gemini_error, encode_stream
 from sandbox.http import HttpResponse
-from sandbox.meta_graph import build_meta_error
+from sandbox.meta_graph import build_meta_error, build_meta_error_response
 from sandbox.parsed_request import ParsedRequest
-from sandbox.provider_apis import build_gemini_error, build_openai_error, build_telnyx_error
+from sandbox.provider_apis import build_openai_error
 from sandbox.store import Fault
+from sandbox.telnyx_api import build_telnyx_error
 
 #: The body of `bad_json`: the beginning of an HTML page, as from a proxy.
 GARBAGE = "<html><body>It works!</bo"
@@ -38,9 +40,9 @@ def build_rate_limit_response(provider: str, seconds: float) -> HttpResponse:
             message = f"Domain is not allowed to send: request limit exceeded, try again after {whole_seconds} seconds"
             return HttpResponse(429, {"message": message})
         case "telnyx":
-            return HttpResponse(
-                429, build_telnyx_error("10011", "Too many requests"), {"x-ratelimit-reset": str(whole_seconds)}
-            )
+            limits = {"x-ratelimit-limit": "50", "x-ratelimit-remaining": "0", "x-ratelimit-reset": str(whole_seconds)}
+            error = build_telnyx_error("10011", "Too many requests")
+            return HttpResponse(429, error, {**limits, "Retry-After": str(whole_seconds)})
         case "gemini":
             delay = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{seconds:g}s"}
             return HttpResponse(429, build_gemini_error(429, "RESOURCE_EXHAUSTED", text, [delay]))
@@ -48,7 +50,13 @@ def build_rate_limit_response(provider: str, seconds: float) -> HttpResponse:
             return HttpResponse(429, build_openai_error("rate_limit_exceeded", text), {"Retry-After": f"{seconds:g}"})
         case "discord":
             body = {"message": "You are being rate limited.", "retry_after": seconds, "global": False}
-            return HttpResponse(429, body, {"Retry-After": str(whole_seconds)})
+            limits = {
+                "X-RateLimit-Remaining": "0",
+                "X-RateLimit-Reset-After": f"{seconds:g}",
+                "X-RateLimit-Scope": "user",
+            }
+            # Discord's clients take a 429 without `Via` for one of Cloudflare's, which has no `retry_after`.
+            return HttpResponse(429, body, {**limits, "Retry-After": str(whole_seconds), "Via": "1.1 google"})
         case "facebook" | "instagram":
             return HttpResponse(
                 400,
@@ -76,7 +84,7 @@ def build_auth_error_response(provider: str) -> HttpResponse:
         case "openai":
             return HttpResponse(401, build_openai_error("invalid_api_key", "Incorrect API key provided."))
         case "facebook" | "instagram":
-            return HttpResponse(400, build_meta_error(190, "Error validating access token: the session has expired."))
+            return build_meta_error_response(190, 463)
         case "slack":
             return HttpResponse(403, "invalid_token")
         case "discord":
@@ -84,22 +92,17 @@ def build_auth_error_response(provider: str) -> HttpResponse:
     return HttpResponse(401, "Forbidden")
 
 
-def build_generation_fault_response(provider: str, fault: str) -> HttpResponse:
+def build_generation_fault_response(parsed: ParsedRequest, fault: str) -> HttpResponse:
     """Build a 200 without a usable text: `blocked` by a safety filter, `empty`, or `cut_short` by its token budget."""
     text = "Hi, I wanted to" if fault == "cut_short" else ""
-    if provider == "gemini":
+    if parsed.provider == "gemini":
         reason = {"blocked": "SAFETY", "cut_short": "MAX_TOKENS"}.get(fault, "STOP")
         content = {"parts": [{"text": text}], "role": "model"}
         body: dict[str, Any] = {"candidates": [{"content": content, "finishReason": reason, "index": 0}]}
-        return HttpResponse(200, body)
+        return encode_stream([body], parsed.stream) if parsed.stream else HttpResponse(200, body)
     reason = {"blocked": "content_filter", "cut_short": "length"}.get(fault, "stop")
     message = {"role": "assistant", "content": text, "refusal": None}
     return HttpResponse(200, {"choices": [{"index": 0, "message": message, "finish_reason": reason}]})
-
-
-def build_meta_error_response(code: int, subcode: int | None) -> HttpResponse:
-    """Build an error response of Meta's with this code."""
-    return HttpResponse(400, build_meta_error(code, f"(#{code}) Rejected by a fault of the sandbox.", subcode))
 
 
 def build_look_up_fault_response(parsed: ParsedRequest, fault: Fault) -> HttpResponse | None:

@@ -21,11 +21,11 @@ _CLOSINGS = (
 
 
 def extract_prompt(body: dict[str, Any]) -> str:
-    """Return the text of a request's last turn, or "" if there is none in the documented format."""
+    """Return the text of a request's last turn, or "" if it has none; single turns and parts need no list."""
     contents = body.get("contents")
-    turn = contents[-1] if isinstance(contents, list) and contents else {}
+    turn = contents[-1] if isinstance(contents, list) and contents else contents
     parts = turn.get("parts") if isinstance(turn, dict) else None
-    texts = [part.get("text") for part in parts or [] if isinstance(part, dict)] if isinstance(parts, list) else []
+    texts = [part.get("text") for part in (parts if isinstance(parts, list) else [parts]) if isinstance(part, dict)]
     return " ".join(text for text in texts if isinstance(text, str)).strip()
 
 
@@ -53,6 +53,20 @@ def build_gemini_response(prompt: str, model: str, response_id: str) -> dict[str
         "modelVersion": model,
         "responseId": response_id,
     }
+
+
+def build_gemini_chunks(prompt: str, model: str, response_id: str) -> list[dict[str, Any]]:
+    """Build the chunks of a stream in Gemini's format, one a sentence; the last has the finish reason."""
+    whole = build_gemini_response(prompt, model, response_id)
+    candidate = whole["candidates"][0]
+    sentences = re.split(r"(?<=\. )", candidate["content"]["parts"][0]["text"])
+    chunks = []
+    for number, sentence in enumerate(sentences, start=1):
+        part = {**candidate, "content": {"parts": [{"text": sentence}], "role": "model"}}
+        if number < len(sentences):
+            del part["finishReason"]
+        chunks.append({**whole, "candidates": [part]})
+    return chunks
 
 
 def extract_last_turn(turns: object) -> str:

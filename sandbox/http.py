@@ -44,13 +44,26 @@ class Request:
         """The parts of the path, decoded."""
         return [unquote(part) for part in self.path.strip("/").split("/")]
 
+    @property
+    def media_type(self) -> str:
+        """The type of the body without its parameters, in lower case; "" if the request has none."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
     def json(self) -> dict[str, Any]:
         """Parse the body as a JSON object; `{}` if it is anything else."""
+        return self._parse_object() or {}
+
+    @property
+    def is_json_object(self) -> bool:
+        """Whether the body is a JSON object."""
+        return self._parse_object() is not None
+
+    def _parse_object(self) -> dict[str, Any] | None:
         try:
-            parsed = load_json(self.body or b"{}")
+            parsed = load_json(self.body)
         except ValueError:
-            return {}
-        return parsed if isinstance(parsed, dict) else {}
+            return None
+        return parsed if isinstance(parsed, dict) else None
 
 
 @dataclass
@@ -60,6 +73,8 @@ class HttpResponse:
     status: int
     body: Any = ""
     headers: dict[str, str] = field(default_factory=dict)
+    #: The body's type, where it is not that of its kind.
+    content_type: str | None = None
 
     def encode(self, *, with_body: bool = True) -> bytes:
         """Encode the response; without the body for a HEAD request."""
@@ -73,7 +88,8 @@ class HttpResponse:
             phrase = "Unknown"
         lines = [f"HTTP/1.1 {self.status} {phrase}"]
         if self.status != 204:
-            lines.append(f"Content-Type: {'text/plain; charset=utf-8' if is_text else 'application/json'}")
+            kind = "text/plain; charset=utf-8" if is_text else "application/json"
+            lines.append(f"Content-Type: {self.content_type or kind}")
             lines.append(f"Content-Length: {len(content)}")
         lines += [*_DEFAULT_HEADERS, *(f"{name}: {value}" for name, value in self.headers.items())]
         has_body = with_body and self.status != 204

@@ -19,6 +19,7 @@ import structlog
 
 from sandbox import access, callbacks, faults, http
 from sandbox.http import HttpResponse, Request
+from sandbox.meta_graph import build_meta_error_response
 from sandbox.parsed_request import ParsedRequest
 from sandbox.provider_apis import parse_request
 from sandbox.store import Fault, Store
@@ -71,8 +72,9 @@ class Sandbox:
         return await self.play_fault(parsed, fault, reader) if fault else self.accept(parsed)
 
     def accept(self, parsed: ParsedRequest) -> HttpResponse:
-        if parsed.message is not None:
-            self.store.accept(parsed.message)
+        for message in (parsed.message, *parsed.copies):
+            if message is not None:
+                self.store.accept(message)
         return parsed.response
 
     async def play_fault(
@@ -87,9 +89,9 @@ class Sandbox:
             case "auth":
                 return faults.build_auth_error_response(parsed.provider)
             case "refused":
-                return faults.build_meta_error_response(fault.code, fault.subcode)
+                return build_meta_error_response(fault.code, fault.subcode)
             case "blocked" | "empty" | "cut_short":
-                return faults.build_generation_fault_response(parsed.provider, fault.fault)
+                return faults.build_generation_fault_response(parsed, fault.fault)
             case "timeout":
                 await _wait_for_disconnect(reader, fault.seconds)
                 return None

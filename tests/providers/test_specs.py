@@ -125,14 +125,14 @@ def test_a_prompt_is_geminis_request(sandbox: RunningSandbox, assert_matches_spe
 
 
 def test_the_sandboxs_responses_are_telnyxs_and_geminis(assert_matches_spec: Validate) -> None:
-    from sandbox import generated_texts, provider_apis
+    from sandbox import generated_texts, telnyx_api
     from sandbox.store import Message, now
 
     message = Message("40385f64-5717-4562-b3fc-2c963f66afa6", "telnyx", "+15550100", now(), "", {}, {"text": "Hello"})
     assert_matches_spec(
         "telnyx-messaging.openapi.json",
         "/components/schemas/OutboundMessagePayload",
-        provider_apis.build_telnyx_message(message, "queued"),
+        telnyx_api.build_telnyx_message(message, "queued"),
     )
     media = "/paths/~1v1beta~1models~1{model}:generateContent/post/responses/200/content/application~1json/schema"
     assert_matches_spec(

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.parametrize("provider", sorted(TEXT_GENERATORS))
 
 def generate_text(sandbox: RunningSandbox, provider: str) -> GeneratedText:
     return TEXT_GENERATORS[provider](
-        build_sandbox_account(provider, sandbox.url), Prompt("a-model", "Write to Ada about pricing.")
+        build_sandbox_account(provider, sandbox.url), Prompt("gemini-2.5-flash", "Write to Ada about pricing.")
     )
 
 

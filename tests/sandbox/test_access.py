@@ -124,7 +124,7 @@ def test_json_with_parameters_is_accepted(sandbox: RunningSandbox, kind: str) ->
 
 def test_provider_endpoints_accept_their_forms(sandbox: RunningSandbox) -> None:
     headers = build_headers(sandbox, Content_Type="application/x-www-form-urlencoded", Authorization="Basic x")
-    body = b"to=ada@example.com&from=b&subject=c&text=d"
+    body = b"to=ada@example.com&from=b@d.example&subject=c&text=d"
     assert send_request(sandbox, "POST", "/v3/d/messages", headers, body)[0] == 200
 
 

@@ -135,7 +135,7 @@ def test_slow_and_bad_json_accept_the_message(sandbox: RunningSandbox, fault: st
     host = urlsplit(sandbox.url).netloc
     raw = socket.create_connection(("127.0.0.1", int(host.rpartition(":")[2])), timeout=10)
     with raw, raw.makefile("rb") as response_file:
-        body = b'{"to": "+15550100", "text": "x", "from": "y"}'
+        body = b'{"to": "+15550100", "text": "x", "from": "+15550199"}'
         raw.sendall(f"POST /v2/messages HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer x\r\n".encode())
         raw.sendall(b"Connection: close\r\n")
         raw.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body)
@@ -190,16 +190,22 @@ def test_a_malformed_request_is_rejected_without_harm(sandbox: RunningSandbox, r
         ("GET", "/_sandbox/nothing", None, {}, 404),
         ("POST", "/v2/messages", {"to": "+1", "text": "x", "from": "y"}, {}, 401),
         ("POST", "/v2/messages", {"text": "x"}, {"Authorization": "Bearer x"}, 400),
-        ("POST", "/v2/messages", {"to": "+1", "from": "y"}, {"Authorization": "Bearer x"}, 422),
-        ("POST", "/v2/messages", {"to": "+1", "text": "x"}, {"Authorization": "Bearer x"}, 422),
+        ("POST", "/v2/messages", {"to": "+15550100", "from": "+15550199"}, {"Authorization": "Bearer x"}, 422),
+        ("POST", "/v2/messages", {"to": "+15550100", "text": "x"}, {"Authorization": "Bearer x"}, 422),
         ("POST", "/v3/d/messages", b"to=ada@example.com", {}, 401),
         ("POST", "/v3/d/messages", b"to=ada", {"Authorization": "Basic x"}, 400),
-        ("POST", "/v3/d/messages", b"to=ada@example.com&from=b", {"Authorization": "Basic x"}, 400),
-        ("POST", "/v3/d/messages", b"to=ada@example.com&from=b&subject=c", {"Authorization": "Basic x"}, 400),
-        ("POST", "/v3/d/messages", b"to=ada@example.com&from=b&subject=c&text=d", {"Authorization": "Basic x"}, 200),
+        ("POST", "/v3/d/messages", b"to=ada@example.com&from=b@d.example", {"Authorization": "Basic x"}, 400),
+        ("POST", "/v3/d/messages", b"to=ada@example.com&from=b@d.example&subject=c", {"Authorization": "Basic x"}, 400),
+        (
+            "POST",
+            "/v3/d/messages",
+            b"to=ada@example.com&from=b@d.example&subject=c&text=d",
+            {"Authorization": "Basic x"},
+            200,
+        ),
         ("GET", "/v3/d/events", None, {}, 401),
         ("POST", "/v1beta/models/m:generateContent", {"contents": []}, {}, 403),
-        ("POST", "/v1beta/models/m:generateContent", {"contents": 5}, {"x-goog-api-key": "x"}, 400),
+        ("POST", "/v1beta/models/gemini-2.5-flash:generateContent", {"contents": 5}, {"x-goog-api-key": "x"}, 400),
         ("POST", "/services/T/B/x", {}, {}, 400),
         ("POST", "/api/v10/webhooks/1/x", {"content": ""}, {}, 400),
         ("POST", "/api/v10/webhooks/1/x", {"content": "hi"}, {}, 204),

@@ -41,20 +41,20 @@ def list_model_requests(sandbox: RunningSandbox, provider: str = "gemini") -> li
 def test_the_workspaces_model_is_used_where_the_step_names_none(
     alice: Alice, sandbox: RunningSandbox, settings: Settings
 ) -> None:
-    publish_settings(alice, settings, provider="gemini", model="gemini-own", max_tokens=77, temperature=0.25)
+    publish_settings(alice, settings, provider="gemini", model="gemini-2.5-pro", max_tokens=77, temperature=0.25)
     alice.automation(WRITTEN)
     done = wait_until_finished(alice.trigger())
-    assert steps(done["id"])["write"]["output"]["model"] == "gemini-own"
+    assert steps(done["id"])["write"]["output"]["model"] == "gemini-2.5-pro"
     generation_config = list_model_requests(sandbox)[0]["body"]["generationConfig"]
     assert (generation_config["maxOutputTokens"], generation_config["temperature"]) == (77, 0.25)
 
 
 def test_a_steps_values_take_precedence(alice: Alice, sandbox: RunningSandbox, settings: Settings) -> None:
-    publish_settings(alice, settings, provider="gemini", model="gemini-own", max_tokens=77, temperature=0.25)
-    own = {**WRITTEN[0]["with"], "model": "gemini-step", "max_tokens": 11, "temperature": 0}
+    publish_settings(alice, settings, provider="gemini", model="gemini-2.5-pro", max_tokens=77, temperature=0.25)
+    own = {**WRITTEN[0]["with"], "model": "gemini-2.5-flash-lite", "max_tokens": 11, "temperature": 0}
     alice.automation([{**WRITTEN[0], "with": own}, WRITTEN[1]])
     done = wait_until_finished(alice.trigger())
-    assert steps(done["id"])["write"]["output"]["model"] == "gemini-step"
+    assert steps(done["id"])["write"]["output"]["model"] == "gemini-2.5-flash-lite"
     generation_config = list_model_requests(sandbox)[0]["body"]["generationConfig"]
     assert (generation_config["maxOutputTokens"], generation_config["temperature"]) == (11, 0)
 
