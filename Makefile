@@ -1,7 +1,7 @@
 # Requires Python 3.11 or newer and pip. Uses uv where it is installed, because it is faster.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-fast test-all test-web check bench bench-quick bench-large bench-peers chaos clients demo lock web
+.PHONY: help up down test test-fast test-all test-web sdk-tests check bench bench-quick bench-large bench-peers chaos clients demo lock web
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +42,21 @@ test-all: check ## Check, then run every test, including those that need Node or
 test-web: $(VENV)/dev.stamp ## Run the tests that need Node or Firefox
 	@$(BIN)/python -m pytest -q -m web $(TESTS) || { code=$$?; [ $$code -eq 5 ] && echo "No test needs Node or Firefox."; }
 
+# One environment for each SDK, because some require versions that Beckon does not use. A failed installation is reported,
+# and the tests of that SDK are skipped.
+SDKS := $(notdir $(patsubst %/requirements.lock,%,$(wildcard tests/sdk/*/requirements.lock)))
+
+sdk-tests: $(VENV)/dev.stamp ## Run the providers' own SDKs against the sandbox (RECORD=1 records their requests anew)
+	@for name in $(SDKS); do \
+	  folder=.venv-sdk/$$name; lock=tests/sdk/$$name/requirements.lock; \
+	  [ -z "$$(find $$folder/stamp -newer $$lock 2>/dev/null)" ] || continue; \
+	  echo "Installing $$name …"; mkdir -p .venv-sdk; \
+	  { "$$($(FIND_PYTHON))" -m venv --clear $$folder && $$folder/bin/python -m pip --disable-pip-version-check --no-input \
+	      install --progress-bar off --require-hashes -r $$lock && touch $$folder/stamp; } >.venv-sdk/$$name.log 2>&1 || { \
+	    rm -rf $$folder; echo "$$name cannot be installed; its tests are skipped. The output is in .venv-sdk/$$name.log."; }; \
+	done
+	@RECORD="$(RECORD)" $(BIN)/python -m pytest -q -rs tests/sdk
+
 clients: $(VENV)/dev.stamp ## Regenerate the types of clients/ from the OpenAPI document
 	@$(BIN)/python -m dashboard.api | $(BIN)/python clients/generate.py
 
@@ -70,6 +85,10 @@ lock: ## Update the pinned dependencies (needs uv)
 	  set -- $$arguments; file=$$1; shift; \
 	  uv pip compile pyproject.toml "$$@" --universal --generate-hashes --python-version 3.11 \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -o $$file; \
+	done
+	@for name in $(SDKS); do \
+	  uv pip compile tests/sdk/$$name/requirements.in --universal --generate-hashes --python-version 3.11 \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -o tests/sdk/$$name/requirements.lock; \
 	done
 
 web: ## Check and build the script of customers' pages (needs Node 18 or newer)

@@ -8,7 +8,9 @@ import pytest
 
 import settings
 
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+#: Each SDK of the tests has one of its own.
+SDK_LOCKS = tuple(str(file.relative_to(settings.ROOT)) for file in settings.ROOT.glob("tests/sdk/*/requirements.lock"))
+LOCKS = ("requirements.lock", "requirements-dev.lock", *sorted(SDK_LOCKS))
 
 
 @pytest.mark.parametrize("name", LOCKS)
