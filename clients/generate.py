@@ -59,7 +59,7 @@ TYPESCRIPT = Language(
 
 def list_schemas(document: Schema) -> dict[str, Schema]:
     """The named schemas of the producers' operations, in the order of their names."""
-    schemas: dict[str, Schema] = document["components"]["schemas"]
+    schemas: dict[str, Schema] = _write_out_values(document["components"]["schemas"])
     pending = [name for path in PATHS for name in iter_references(document["paths"][path]["post"])]
     names: set[str] = set()
     while pending:
@@ -68,6 +68,25 @@ def list_schemas(document: Schema) -> dict[str, Schema]:
             names.add(name)
             pending.extend(iter_references(schemas[name]))
     return {name: schemas[name] for name in sorted(names)}
+
+
+def _write_out_values(schemas: dict[str, Schema]) -> dict[str, Schema]:
+    """The schemas of objects; a reference to any other one becomes its type, without its long list of values."""
+    types = {
+        name: {"type": schema["type"]} if "type" in schema else {}
+        for name, schema in schemas.items()
+        if "properties" not in schema
+    }
+
+    def write_out(value: Any) -> Any:
+        if isinstance(value, list):
+            return [write_out(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        name = str(value.get("$ref", "")).rsplit("/", 1)[-1]
+        return types[name] if name in types else {key: write_out(item) for key, item in value.items()}
+
+    return {name: write_out(schema) for name, schema in schemas.items() if name not in types}
 
 
 def iter_references(value: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ import clock
 import settings as settings_module
 import traces
 from dashboard import (
+    allowed_methods,
     compression,
     cross_origin,
     disk_guard,
@@ -100,6 +101,7 @@ def _build_app(config: Settings) -> flask.Flask:
     held_bytes.register(app)
     headers.register(app)
     errors.register(app)
+    allowed_methods.register(app)
     parsing.register(app)
     cross_origin.register(app, list_operations())
     for blueprint in (probes, script_routes, link_routes, *RESOURCES, *INBOUND, *PAGES):

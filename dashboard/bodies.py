@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -100,7 +101,7 @@ def read_query(model: type[BodyType]) -> BodyType:
     arguments = flask.request.args
     problems = [Problem(name, "is present more than once") for name, values in arguments.lists() if len(values) > 1]
     for name, text in arguments.items():
-        fault = check_characters(text) or (not text.isprintable() and "must be one line") or None
+        fault = check_characters(text) or ("must be one line" if re.search(r"[\t\n\r]", text) else None)
         if fault:
             problems.append(Problem(format_name(name), fault))
     if problems:

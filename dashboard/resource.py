@@ -6,8 +6,8 @@ One declaration guards the route, validates the request and produces the OpenAPI
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import flask
@@ -50,6 +50,14 @@ class Operation:
     media_type: str = "application/json"
     #: Reads the body up to the limit, where it becomes something else than an instance of its model.
     reader: Callable[[int], Any] | None = None
+    #: The schemas of the parts of the path that are no ids.
+    parts: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    #: Parameters that the view reads itself.
+    parameters: tuple[dict[str, Any], ...] = ()
+    #: The name of the resource, by which the document groups the operations.
+    tag: str = ""
+    #: What the view's docstring says after its first sentence.
+    description: str = ""
 
 
 class Resource(flask.Blueprint):
@@ -58,6 +66,7 @@ class Resource(flask.Blueprint):
     def __init__(self, name: str) -> None:
         super().__init__(f"api-{name}", __name__)
         self.operations: list[Operation] = []
+        self.tag = name
 
     def api(
         self,
@@ -77,6 +86,8 @@ class Resource(flask.Blueprint):
         recent_key: bool = False,
         media_type: str = "application/json",
         reader: Callable[[int], Any] | None = None,
+        parts: Mapping[str, dict[str, Any]] | None = None,
+        parameters: Sequence[dict[str, Any]] = (),
     ) -> Callable[[View], View]:
         """Declare a route. The view gets `call: Caller` unless the route is public, `body` and `query` where declared,
         and the path parameters as strings. A parameter named `…_id` that is not an id answers 404.
@@ -85,7 +96,7 @@ class Resource(flask.Blueprint):
         only a site key is accepted. `recent_key` is for paths that take hundreds of requests a second."""
 
         def declare(view: View) -> View:
-            summary = (view.__doc__ or "").split(".")[0].strip()
+            summary, _, description = " ".join((view.__doc__ or "").split()).partition(".")
             self.operations.append(
                 Operation(
                     method,
@@ -105,6 +116,10 @@ class Resource(flask.Blueprint):
                     recent_key,
                     media_type,
                     reader,
+                    parts or {},
+                    tuple(parameters),
+                    self.tag,
+                    description.strip(),
                 )
             )
             rule = re.sub(r"{(\w+)}", r"<\1>", path)

@@ -79,13 +79,12 @@ def decode_cursor(cursor: str) -> str:
 
 
 def parse_row_cursor(cursor: str | None) -> str | None:
-    """The id in a cursor. Raises `ProblemError` 422 for an invalid cursor."""
+    """The id that a cursor is. Raises `ProblemError` 422 for an invalid cursor."""
     if cursor is None:
         return None
-    row_id = decode_cursor(cursor)
-    if not is_id(row_id):
+    if not is_id(cursor):
         raise invalid_request([Problem("cursor", "is not a cursor of this list")])
-    return row_id
+    return cursor
 
 
 def fetch_page(fetch_rows: Callable[[int], Sequence[ListRow]], limit: int) -> tuple[list[ListRow], str | None]:
@@ -93,4 +92,4 @@ def fetch_page(fetch_rows: Callable[[int], Sequence[ListRow]], limit: int) -> tu
     rows = list(fetch_rows(limit + 1))
     if len(rows) <= limit:
         return rows, None
-    return rows[:limit], encode_cursor(rows[limit - 1]["id"])
+    return rows[:limit], str(rows[limit - 1]["id"])

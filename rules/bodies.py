@@ -74,6 +74,15 @@ def _to_integer(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def to_whole_numbers(value: object) -> object:
+    """Return a JSON value in which 1.0 is 1, at any depth: JSON Schema counts both as integers."""
+    if isinstance(value, dict):
+        return {name: to_whole_numbers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [to_whole_numbers(item) for item in value]
+    return _to_integer(value)
+
+
 #: A whole number; 1.0 is accepted as 1.
 WholeNumber = Annotated[int, BeforeValidator(_to_integer)]
 #: A string of one line: a name, a key, a search term.

@@ -33,7 +33,7 @@ def build_json_schema() -> dict[str, Any]:
         "properties": {
             "trigger": {"$ref": "#/$defs/trigger"},
             **{name: shape.to_json_schema() for name, shape in (WORKFLOW_FIELDS | BESIDE_TRIGGER).items()},
-            "steps": {"type": "array", "minItems": 1},
+            "steps": {"type": "array", "items": {"type": "object"}, "minItems": 1},
         },
         "required": ["trigger", "steps"],
         "additionalProperties": False,

@@ -6,13 +6,15 @@ import re
 
 #: Characters that a name needs quotes for (RFC 5322, 3.2.3).
 _SPECIAL = re.compile(r"[()<>@,;:\[\].\"\\]")
+#: Without quotes, backslashes, angle brackets, control characters and line separators.
+NAME_PATTERN = r'[^"\\<>\x00-\x1f\x7f-\x9f\u2028\u2029]*'
 _NAME_AND_ADDRESS = re.compile(r"([^<>]*)<([^<>]+)>")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def find_name_fault(name: str) -> str | None:
     """Return what is wrong with a sender's name, or None."""
-    if not name.isprintable() or '"' in name or "\\" in name or "<" in name or ">" in name:
+    if not re.fullmatch(NAME_PATTERN, name):
         return 'must be one line without quotes, backslashes and angle brackets, such as "Ada\'s shop"'
     return None
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
 from rules.bodies import MAX_DEPTH, Body, WholeNumber, check
 from rules.json_text import dump_json
@@ -65,6 +65,12 @@ AutomationId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 OptionalName = Annotated[str, StringConstraints(max_length=200)]
 Milliseconds = Annotated[WholeNumber, Field(ge=0, le=MAX_TIME_MS)]
+PageUrl = Annotated[
+    str,
+    Field(max_length=4096),
+    AfterValidator(_check_url),
+    WithJsonSchema({"type": "string", "maxLength": 4096, "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://\S+$"}),
+]
 Config = Annotated[dict[str, Any], AfterValidator(_check_config)]
 
 
@@ -86,7 +92,7 @@ class ReportedExecution(Body):
     user_id: OptionalName | None = Field(None, alias="userId")
     status: ExecutionResult = "success"
     execution_time_ms: Milliseconds | None = Field(None, alias="executionTimeMs")
-    page_url: Annotated[str, Field(max_length=4096), AfterValidator(_check_url)] | None = Field(None, alias="pageUrl")
+    page_url: PageUrl | None = Field(None, alias="pageUrl")
     session_id: OptionalName | None = Field(None, alias="sessionId")
     device_type: DeviceType | None = Field(None, alias="deviceType")
     trigger_name: OptionalName | None = Field(None, alias="triggerName")

@@ -120,6 +120,7 @@ def to_rows(rows: Any) -> Any:
     "/api/analytics/summary",
     permission="read",
     query=AnalyticsQuery,
+    statuses=(404,),
     response=_declare(
         summary=schemas.record(
             **_NUMBERS, byStatus=_OUTCOMES,
@@ -161,6 +162,7 @@ def read_summary(call: Caller, filters: AnalyticsFilters) -> dict[str, Any]:
     "/api/analytics/timeline",
     permission="read",
     query=TimelineQuery,
+    statuses=(404,),
     response=_declare(timeline=schemas.array_of(schemas.record(at=schemas.TIME, **_NUMBERS))),
 )
 def show_timeline(call: Caller, query: TimelineQuery) -> Any:
@@ -177,6 +179,7 @@ def show_timeline(call: Caller, query: TimelineQuery) -> Any:
     "/api/analytics/breakdown",
     permission="read",
     query=BreakdownQuery,
+    statuses=(404,),
     response=_declare(
         breakdown={
             **schemas.array_of(
@@ -203,6 +206,7 @@ def show_breakdown(call: Caller, query: BreakdownQuery) -> Any:
     "/api/analytics/top",
     permission="read",
     query=TopQuery,
+    statuses=(404,),
     response=_declare(automations=_TOP, playbooks=_TOP),
 )
 def show_top(call: Caller, query: TopQuery) -> Any:
@@ -220,6 +224,7 @@ def show_top(call: Caller, query: TopQuery) -> Any:
     "/api/analytics/funnel",
     permission="read",
     query=AnalyticsQuery,
+    statuses=(404,),
     response=_declare(
         funnel={
             **schemas.record(
@@ -252,6 +257,7 @@ def show_funnel(call: Caller, query: AnalyticsQuery) -> Any:
     "/api/analytics/actions",
     permission="read",
     query=ActionsQuery,
+    statuses=(404,),
     response=_declare(
         actions={
             **schemas.array_of(
@@ -280,6 +286,7 @@ def show_actions(call: Caller, query: ActionsQuery) -> Any:
     "/api/analytics/messages",
     permission="read",
     query=AnalyticsQuery,
+    statuses=(404,),
     response=_declare(
         messages={
             **schemas.array_of(
@@ -307,6 +314,7 @@ def show_messages(call: Caller, query: AnalyticsQuery) -> Any:
     "/api/analytics/experiments",
     permission="read",
     query=AnalyticsQuery,
+    statuses=(404,),
     response=_declare(
         experiments={
             **schemas.array_of(

@@ -59,7 +59,13 @@ class ExportQuery(AnalyticsQuery):
 
 
 @analytics_export.api(
-    "GET", "/api/analytics/export", permission="read", query=ExportQuery, response={}, media_type="text/csv"
+    "GET",
+    "/api/analytics/export",
+    permission="read",
+    query=ExportQuery,
+    response={},
+    statuses=(404,),
+    media_type="text/csv",
 )
 def export_analytics(call: Caller, query: ExportQuery) -> Any:
     """Download a report of Analytics as CSV."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import flask
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 import metrics
 from dashboard.access import Caller, current_settings
@@ -26,6 +26,7 @@ from models.ids import is_id
 from models.reports import automations as report
 from models.reports import runs
 from models.reports.automations import AutomationDetail, AutomationRow
+from rules.bodies import to_whole_numbers
 from rules.definition_text import get_source, locate_problems, replace_trigger
 from rules.language import AutomationType, infer_type
 from rules.parsing import BYTE_ORDER_MARK
@@ -81,7 +82,8 @@ class AutomationPage(schemas.Page):
 
 
 #: The number of a version in a query.
-VersionNumber = Annotated[int, BeforeValidator(schemas.parse_number), Field(ge=1)]
+VersionNumber = Annotated[int, schemas.QueryNumber(1, 2**31 - 1)]
+Definition = Annotated[dict[str, Any], BeforeValidator(to_whole_numbers), WithJsonSchema({"x-component": "Definition"})]
 #: A definition's text. The parser refuses one that is too large, with a message of its own.
 SourceText = Annotated[str, Field(max_length=BODY_LIMIT)]
 
@@ -93,7 +95,7 @@ class NewAutomation(Body):
     #: Without it: the type that the definition's trigger belongs to.
     type: AutomationType | None = None
     enabled: bool = True
-    definition: dict[str, Any] | None = None
+    definition: Definition | None = None
     source: SourceText | None = None
 
 
@@ -102,7 +104,7 @@ class AutomationUpdate(Body):
 
     name: ShortText | None = None
     enabled: bool | None = None
-    definition: dict[str, Any] | None = None
+    definition: Definition | None = None
     source: SourceText | None = None
     automatic_retries: bool | None = Field(None, alias="automaticRetries")
 
@@ -115,7 +117,7 @@ class ValidationRequest(Body):
     type: AutomationType | None = None
     automation_id: ShortText | None = Field(None, alias="automationId")
     trigger: dict[str, Any] | str | None = None
-    definition: Annotated[Any, Field()] = None
+    definition: Annotated[Any, BeforeValidator(to_whole_numbers)] = None
     source: SourceText | None = None
 
 

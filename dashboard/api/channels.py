@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, WithJsonSchema
 
 from dashboard.access import Caller, consume_channel_test_limit, current_settings
 from dashboard.api import schemas
+from dashboard.api.request_schemas import TEXT_PATTERN
 from dashboard.bodies import Body, ShortText
 from dashboard.errors import invalid_request, not_found
 from dashboard.resource import Resource
 from dashboard.responses import success, to_api_fields
-from providers.registry import ProviderEntry
+from providers.registry import PROVIDERS, ProviderEntry
 from rules.problems import Problem
 from tasks.operators import channel_credentials as task
 from tasks.operators import channel_tests
@@ -33,8 +34,21 @@ _CHANNEL = schemas.record(
     guide=schemas.record(url=schemas.TEXT, text=schemas.TEXT),
 )  # fmt: skip
 
+_PARTS = {"provider": schemas.one_of(name for name, entry in PROVIDERS.items() if entry.feature is not None)}
+
 SettingText = Annotated[str, StringConstraints(max_length=MAX_LENGTH)]
-SettingValues = Annotated[dict[ShortText, SettingText | None], Field(max_length=20)]
+SettingValues = Annotated[
+    dict[ShortText, SettingText | None],
+    Field(max_length=20),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": 20,
+            "propertyNames": {"pattern": r"^[^\x00-\x1f\x7f]+$", "maxLength": 200},
+            "additionalProperties": {"type": ["string", "null"], "maxLength": MAX_LENGTH, "pattern": TEXT_PATTERN},
+        }
+    ),
+]
 
 
 class ChannelUpdate(Body):
@@ -58,7 +72,9 @@ def list_channels(call: Caller) -> Any:
     return success(channels=[task.serialize(card, config.url, call.workspace_id) for card in cards])
 
 
-@channels.api("GET", "/api/settings/channels/{provider}", permission="admin", response={"channel": _CHANNEL})
+@channels.api(
+    "GET", "/api/settings/channels/{provider}", permission="admin", response={"channel": _CHANNEL}, parts=_PARTS
+)
 def show_channel(call: Caller, provider: str) -> Any:
     """Show the settings of a provider, without secrets."""
     require_entry(provider)
@@ -66,7 +82,12 @@ def show_channel(call: Caller, provider: str) -> Any:
 
 
 @channels.api(
-    "PUT", "/api/settings/channels/{provider}", permission="admin", body=ChannelUpdate, response={"channel": _CHANNEL}
+    "PUT",
+    "/api/settings/channels/{provider}",
+    permission="admin",
+    body=ChannelUpdate,
+    response={"channel": _CHANNEL},
+    parts=_PARTS,
 )
 def change_channel(call: Caller, provider: str, body: ChannelUpdate) -> Any:
     """Change the workspace's own settings of a provider. Messages that wait for its credentials continue at once."""
@@ -79,6 +100,7 @@ def change_channel(call: Caller, provider: str, body: ChannelUpdate) -> Any:
     "/api/settings/channels/{provider}/test",
     permission="admin",
     body=ChannelTestRequest,
+    parts=_PARTS,
     response={
         "passed": schemas.BOOL, "sandbox": schemas.BOOL, "message": schemas.TEXT,
         "errorClass": schemas.nullable(schemas.TEXT), "code": schemas.nullable(schemas.TEXT),

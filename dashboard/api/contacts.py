@@ -161,6 +161,7 @@ def suppress_contact(call: Caller, contact_id: str, body: NewSuppression) -> Any
 @contacts.api(
     "DELETE",
     "/api/contacts/{contact_id}/suppressions/{channel}",
+    parts={"channel": schemas.one_of(CONTACT_CHANNELS)},
     permission="write",
     body=LiftReason,
     response={"contact": CONTACT},

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal, cast
 
+import pydantic
 from pydantic import BeforeValidator, Field
 
 from dashboard.access import Caller
@@ -155,6 +156,7 @@ class ExecutionPage(Filters, schemas.Page):
 class Bulk(Filters):
     """The executions to act on; with `dryRun` they are only counted."""
 
+    ids: Annotated[list[Id], Field(max_length=1000)] | None = None
     dry_run: bool = Field(False, alias="dryRun")
 
 
@@ -404,6 +406,15 @@ def show_retries(call: Caller) -> Any:
 
 class Review(Body):
     """The decision about a message that waits for review; `body` replaces its text."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"decision": {"const": "approve"}}},
+                {"properties": {"decision": {"const": "reject"}, "body": {"type": "null"}}},
+            ]
+        }
+    )
 
     decision: Literal["approve", "reject"]
     body: MessageText | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import WithJsonSchema
 
 from dashboard.access import Caller, consume_invitation_limit, current_settings, ensure_may_grant
 from dashboard.api import schemas
@@ -35,7 +37,7 @@ _PENDING = {
 class NewInvitation(Body):
     """The e-mail and the role of the invited person."""
 
-    email: ShortText
+    email: Annotated[ShortText, WithJsonSchema(schemas.EMAIL)]
     role: Role
 
 

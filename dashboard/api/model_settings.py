@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from dashboard.access import Caller, current_settings
 from dashboard.api import schemas
-from dashboard.bodies import Body
+from dashboard.bodies import Body, WholeNumber
 from dashboard.errors import invalid_request
 from dashboard.resource import Resource
 from dashboard.responses import success
@@ -37,16 +37,28 @@ def _validate_base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+BaseUrl = Annotated[
+    str,
+    Field(max_length=500),
+    AfterValidator(_validate_base_url),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 500,
+            "pattern": r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]{0,100}[A-Za-z0-9])?(:[1-9][0-9]{0,3})?(/[A-Za-z0-9._~/-]*)?$",
+        }
+    ),
+]
+
+
 class ModelSettingsUpdate(Body):
     """The fields to change: null uses the environment's value, omitted fields stay. The key cannot be read back."""
 
     provider: TextProvider | None = None
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=65_536)] | None = Field(None, alias="maxTokens")
+    max_tokens: Annotated[WholeNumber, Field(ge=1, le=65_536)] | None = Field(None, alias="maxTokens")
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    base_url: Annotated[str, Field(max_length=500), AfterValidator(_validate_base_url)] | None = Field(
-        None, alias="baseUrl"
-    )
+    base_url: BaseUrl | None = Field(None, alias="baseUrl")
     api_key: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[!-~]+$")] | None = Field(
         None, alias="apiKey"
     )

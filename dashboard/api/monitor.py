@@ -67,6 +67,9 @@ _SNAPSHOT = schemas.record(
 )  # fmt: skip
 
 
+_COUNTS = schemas.record(automations=schemas.array_of(schemas.record(id=schemas.ID, successText=schemas.TEXT)))
+
+
 class MonitorQuery(Body):
     """Which executions: only tests, no tests, or all."""
 
@@ -78,7 +81,7 @@ class MonitorQuery(Body):
     "/api/ai-automations/{automation_id}/monitor",
     permission="read",
     query=MonitorQuery,
-    response={},
+    response=_SNAPSHOT,
     stream=True,
 )
 def watch_monitor(call: Caller, automation_id: str, query: MonitorQuery) -> Any:
@@ -89,7 +92,7 @@ def watch_monitor(call: Caller, automation_id: str, query: MonitorQuery) -> Any:
     return streams.build_response(stream)
 
 
-@monitor.api("GET", "/api/automations/counts", permission="read", response={}, stream=True)
+@monitor.api("GET", "/api/automations/counts", permission="read", response=_COUNTS, stream=True)
 def watch_counts(call: Caller) -> Any:
     """Stream the counts of the automations that executed lately, whenever one changes, for one minute."""
     stream = _open_stream(call, CountsKey(call.workspace_id), counts.TIMING)

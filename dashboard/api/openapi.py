@@ -12,12 +12,30 @@ from pydantic.json_schema import models_json_schema
 import metrics
 from dashboard.access import LOWEST_ROLE
 from dashboard.api import schemas
+from dashboard.api.request_schemas import (
+    HOOK_PAYLOAD,
+    JSON_VALUE,
+    REF,
+    TIME_ZONE,
+    build_definition_components,
+    describe_parameter,
+    refuse_control_characters,
+    rename_keywords,
+)
 from dashboard.producers import SITE_KEY_HEADER, SITE_KEY_PARAMETER
 from dashboard.resource import Operation
 
-#: Bounds of a type with a validator of its own, which pydantic writes under its own names.
-_KEYWORDS = {"ge": "minimum", "le": "maximum"}
-_REF = "#/components/schemas/{model}"
+#: What every operation may answer: an unknown host, too many requests, a server that is missing.
+_COMMON_STATUSES = frozenset({421, 429, 503})
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer", "minimum": 0}}
+}
+_DESCRIPTION = (
+    "Messaging automations: start them by triggers, report what playbooks did, and operate them. Errors are problem "
+    "documents (RFC 9457) with the invalid fields. A request that fits its schema may still be answered 422 where "
+    "fields contradict each other, such as a period that ends before it begins, or where a text has a syntax of its "
+    "own: the templates and conditions of a definition, and CSV."
+)
 _PROBLEM = schemas.component(
     "Problem",
     "An error (RFC 9457), with the invalid fields.",
@@ -34,20 +52,41 @@ def build_document(operations: Iterable[Operation], url: str) -> dict[str, Any]:
     """The document for the server at `url`."""
     declared = list(operations)
     models = sorted(
-        {model for operation in declared for model in (operation.body, operation.query) if model is not None},
+        {operation.body for operation in declared if operation.body is not None},
         key=lambda model: model.__name__,
     )
-    _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
+    _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REF)
     bodies = definitions.get("$defs", {})
-    components = {name: _reference_bodies(schema, bodies, name) for name, schema in bodies.items()}
+    cleaned = {operation.body.__name__ for operation in declared if operation.body is not None and operation.site_key}
+    components = {
+        "JsonValue": JSON_VALUE,
+        "TimeZone": TIME_ZONE,
+        "HookPayload": HOOK_PAYLOAD,
+        **build_definition_components(),
+    }
+    for name, schema in bodies.items():
+        # What browsers report is cleaned of control characters instead of refused.
+        is_cleaned = name in cleaned or name.startswith("Reported")
+        body = rename_keywords(_reference_bodies(schema, bodies, name))
+        components[name] = body if is_cleaned else refuse_control_characters(body)
     paths: dict[str, Any] = {}
     for operation in declared:
         described = _reference_components(_describe_operation(operation), components)
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Beckon", "version": metrics.read_version(), "description": "Messaging automations."},
+        "info": {
+            "title": "Beckon",
+            "version": metrics.read_version(),
+            "description": _DESCRIPTION,
+            "contact": {"name": "The Beckon authors"},
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
         "servers": [{"url": url}],
+        "tags": [
+            {"name": tag, "description": _describe_tag(tag)}
+            for tag in sorted({operation.tag for operation in declared})
+        ],
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": dict(sorted(components.items())),
@@ -70,8 +109,8 @@ def _reference_bodies(value: Any, bodies: dict[str, Any], name: str = "") -> Any
         return value
     title = value.get("title")
     if isinstance(title, str) and title != name and bodies.get(title) == value:
-        return {"$ref": _REF.format(model=title)}
-    return {_KEYWORDS.get(key, key): _reference_bodies(item, bodies) for key, item in value.items()}
+        return {"$ref": REF.format(model=title)}
+    return {key: _reference_bodies(item, bodies) for key, item in value.items()}
 
 
 def _reference_components(value: Any, components: dict[str, Any]) -> Any:
@@ -84,7 +123,7 @@ def _reference_components(value: Any, components: dict[str, Any]) -> Any:
     if not isinstance(value, schemas.Component):
         return schema
     components[value.name] = schema
-    return {"$ref": _REF.format(model=value.name)}
+    return {"$ref": REF.format(model=value.name)}
 
 
 def _describe_operation(operation: Operation) -> dict[str, Any]:
@@ -93,32 +132,42 @@ def _describe_operation(operation: Operation) -> dict[str, Any]:
         if operation.method in ("PUT", "PATCH")
         else operation.name,
         "summary": operation.summary,
+        "tags": [operation.tag],
         "parameters": [
             *_build_path_parameters(operation),
             *_build_query_parameters(operation),
-            *_build_header_parameters(operation),
+            *operation.parameters,
         ],
         "responses": _build_responses(operation),
         "security": _build_security(operation),
     }
-    if operation.permission:
-        operation_object["description"] = f"Requires the permission `{operation.permission}`."
+    operation_object["description"] = _describe(operation)
     if operation.body is not None:
-        schema = {"$ref": _REF.format(model=operation.body.__name__)}
+        schema = {"$ref": REF.format(model=operation.body.__name__)}
         operation_object["requestBody"] = {
             "required": operation.body_required,
-            "content": {media_type: {"schema": schema} for media_type in _list_body_types(operation)},
+            "content": {"application/json": {"schema": schema}},
         }
     elif operation.limit and operation.method == "POST" and operation.permission is None:
         operation_object["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": {"type": "object"}}},
+            "required": False,
+            "content": {"application/json": {"schema": {"$ref": REF.format(model="HookPayload")}}},
         }
     return operation_object
 
 
-def _list_body_types(operation: Operation) -> list[str]:
-    return ["application/json", "text/plain"] if operation.site_key else ["application/json"]
+def _describe_tag(tag: str) -> str:
+    return f"The operations on {tag.replace('-', ' ')}."
+
+
+def _describe(operation: Operation) -> str:
+    sentences = [operation.description] if operation.description else []
+    if operation.permission:
+        role = LOWEST_ROLE[operation.permission]
+        sentences.append(f"Requires a key with the scope `{operation.permission}`, or the role {role} or a higher one.")
+    if operation.site_key and operation.body is not None:
+        sentences.append("With a site key the body may be `text/plain`, as beacons send it.")
+    return " ".join(sentences) or f"{operation.summary}."
 
 
 def _build_security(operation: Operation) -> list[dict[str, list[str]]]:
@@ -131,9 +180,15 @@ def _build_security(operation: Operation) -> list[dict[str, list[str]]]:
 
 def _build_path_parameters(operation: Operation) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "schema": _describe_part(operation, name)}
         for name in re.findall(r"{(\w+)}", operation.path)
     ]
+
+
+def _describe_part(operation: Operation, name: str) -> dict[str, Any]:
+    if name in operation.parts:
+        return operation.parts[name]
+    return schemas.ID if name.endswith("_id") else {"type": "string", "minLength": 1, "maxLength": 100}
 
 
 def _build_query_parameters(operation: Operation) -> list[dict[str, Any]]:
@@ -141,32 +196,41 @@ def _build_query_parameters(operation: Operation) -> list[dict[str, Any]]:
         return []
     schema = operation.query.model_json_schema(by_alias=True)
     return [
-        {
-            "name": name,
-            "in": "query",
-            "required": name in schema.get("required", ()),
-            "schema": _reference_bodies(field, {}),
-        }
+        describe_parameter(name, field, is_required=name in schema.get("required", ()))
         for name, field in schema["properties"].items()
     ]
 
 
-def _build_header_parameters(operation: Operation) -> list[dict[str, Any]]:
-    if operation.name not in ("accept_trigger", "accept_hook", "accept_test"):
-        return []
-    schema = {"type": "string", "minLength": 1, "maxLength": 255}
-    return [{"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema}]
-
-
 def _build_responses(operation: Operation) -> dict[str, Any]:
-    media_type = "text/event-stream" if operation.stream else operation.media_type
-    is_json = media_type == "application/json"
-    media = {media_type: {"schema": _build_success_schema(operation) if is_json else {"type": "string"}}}
-    responses: dict[str, Any] = {}
-    for status in sorted({operation.status, *operation.statuses, *_list_error_statuses(operation)}):
-        content = media if status < 400 else {"application/problem+json": {"schema": _PROBLEM}}
-        responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
-    return responses
+    return {
+        str(status): _build_response(operation, status)
+        for status in sorted({operation.status, *operation.statuses, *_list_error_statuses(operation)})
+    }
+
+
+def _build_response(operation: Operation, status: int) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    if status in (429, 503):
+        response["headers"] = _RETRY_AFTER
+    if status >= 400:
+        return {**response, "content": {"application/problem+json": {"schema": _PROBLEM}}}
+    if status == 304:
+        return response
+    if operation.stream:
+        return {**response, "content": {"text/event-stream": {"schema": _build_event_schema(operation)}}}
+    is_json = operation.media_type == "application/json"
+    schema = _build_success_schema(operation) if is_json else {"type": "string"}
+    return {**response, "content": {operation.media_type: {"schema": schema}}}
+
+
+def _build_event_schema(operation: Operation) -> dict[str, Any]:
+    """One event of a stream: its data is JSON."""
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": operation.response}
+    return {
+        "type": "object",
+        "required": ["data"],
+        "properties": {"event": schemas.TEXT, "id": schemas.TEXT, "data": data},
+    }
 
 
 def _build_success_schema(operation: Operation) -> dict[str, Any]:
@@ -178,13 +242,16 @@ def _build_success_schema(operation: Operation) -> dict[str, Any]:
 
 
 def _list_error_statuses(operation: Operation) -> set[int]:
-    statuses = {429, 503}
+    statuses = set(_COMMON_STATUSES)
     if operation.permission is not None or operation.site_key:
         statuses |= {401, 403}
     if "{" in operation.path:
         statuses.add(404)
+    if operation.method != "GET":
+        # A body that is too long or broken off is refused even where none is read.
+        statuses |= {400, 413}
     if operation.body is not None:
-        statuses |= {400, 413, 415, 422}
+        statuses |= {415, 422}
     if operation.query is not None:
         statuses.add(422)
     return statuses

@@ -24,6 +24,10 @@ from rules.playbook_drafts import build_preview
 
 playbook_previews = Resource("playbook-previews")
 
+_TOKEN = {
+    "name": "token", "in": "query", "required": True, "schema": schemas.TEXT,
+    "description": "What the editor has had signed for this site key.",
+}  # fmt: skip
 _PLAYBOOK = schemas.record(
     id=schemas.ID,
     name=schemas.TEXT,
@@ -38,6 +42,7 @@ _PLAYBOOK = schemas.record(
     "/api/playbooks/preview",
     permission=None,
     site_key=True,
+    parameters=[_TOKEN],
     response={"tracking": schemas.BOOL, "playbooks": schemas.array_of(_PLAYBOOK), "expiresAt": schemas.COUNT},
 )
 def show_preview(call: PageCaller) -> Any:

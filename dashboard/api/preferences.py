@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
 from dashboard.access import Caller
 from dashboard.api import schemas
@@ -19,7 +19,7 @@ from models.workspace_preferences import Preferences
 from providers.registry import SENDERS
 from rules.contacts import normalise_email
 from rules.reconciliation import WhenUnknown
-from rules.senders import find_name_fault
+from rules.senders import NAME_PATTERN, find_name_fault
 
 preferences = Resource("preferences")
 
@@ -44,14 +44,19 @@ def _check_name(text: str) -> str:
     return text
 
 
+SenderName = Annotated[
+    ShortText,
+    AfterValidator(_check_name),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "pattern": f"^{NAME_PATTERN}$"}),
+]
 LongText = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
 class SenderUpdate(Body):
     """The fields to change: null clears one, omitted ones stay."""
 
-    name: Annotated[ShortText, AfterValidator(_check_name)] | None = None
-    address: Annotated[ShortText, AfterValidator(normalise_email)] | None = None
+    name: SenderName | None = None
+    address: Annotated[ShortText, AfterValidator(normalise_email), WithJsonSchema(schemas.EMAIL)] | None = None
     postal_address: LongText | None = Field(None, alias="postalAddress")
     help_text: LongText | None = Field(None, alias="helpText")
 

@@ -26,6 +26,12 @@ queues = Resource("queues")
 
 PauseTarget = Literal["automation", "queue", "provider"]
 
+#: The names of what may be paused; an automation is named by its id.
+_NAMES: dict[PauseTarget, dict[str, dict[str, Any]]] = {
+    "automation": {"name": schemas.ID},
+    "queue": {"name": schemas.one_of(EXECUTION_QUEUES)},
+    "provider": {"name": schemas.one_of(PROVIDERS)},
+}
 _SERIES = schemas.nullable(schemas.array_of(schemas.COUNT))
 _RATE = schemas.nullable(schemas.NUMBER)
 _POOL = schemas.record(size=schemas.COUNT, busy=schemas.COUNT)
@@ -160,7 +166,7 @@ def _declare_pause_routes(kind: PauseTarget, plural: str) -> None:
         view.__doc__ = f"{verb.title()} {'an' if kind[0] in 'aeiou' else 'a'} {kind}."
         queues.api(
             "POST", f"/api/{plural}/{{name}}/{verb}", permission="write", body=body, body_required=False,
-            response={"paused": schemas.BOOL},
+            response={"paused": schemas.BOOL}, parts=_NAMES[kind],
         )(view)  # fmt: skip
 
 
@@ -171,6 +177,7 @@ def _declare_pause_routes(kind: PauseTarget, plural: str) -> None:
     body=PauseRequest,
     body_required=False,
     response={"draining": schemas.BOOL},
+    parts=_NAMES["queue"],
 )
 def drain_queue(call: Caller, body: PauseRequest, name: str) -> Any:
     """Drain a queue. Running executions finish, and nothing new is taken until it is resumed."""
@@ -185,6 +192,7 @@ def drain_queue(call: Caller, body: PauseRequest, name: str) -> Any:
     permission="write",
     response={"executionId": schemas.nullable(schemas.ID)},
     statuses=[409],
+    parts=_NAMES["provider"],
 )
 def try_provider(call: Caller, name: str) -> Any:
     """Try a provider that refused its credentials, with the execution that has waited longest."""

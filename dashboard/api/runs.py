@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -14,11 +14,11 @@ from dashboard.api.automations import require_automation
 from dashboard.bodies import Body
 from dashboard.errors import invalid_request
 from dashboard.resource import Resource
-from dashboard.responses import decode_cursor, encode_cursor, success, to_api_fields
-from models.ids import is_id
+from dashboard.responses import success, to_api_fields
 from models.reports import runs as report
 from models.reports.runs import Interval, RunRow
 from rules.actions import RunKind
+from rules.bodies import Pattern
 from rules.problems import Problem
 
 runs = Resource("runs")
@@ -26,6 +26,10 @@ runs = Resource("runs")
 #: The longest series, and the default length.
 MAX_SPAN: dict[Interval, timedelta] = {"hour": timedelta(days=31), "day": timedelta(days=400)}
 DEFAULT_SPAN: dict[Interval, timedelta] = {"hour": timedelta(hours=23), "day": timedelta(days=29)}
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Microseconds since 1970 and the id of the last run of a page.
+RunCursor = Annotated[str, Pattern(rf"[0-9]{{1,16}}\.{schemas.ID_PATTERN}", schemas.NO_CURSOR)]
 
 _RUN = schemas.record(
     id=schemas.ID, contactId=schemas.ID, executionId=schemas.ID, kind=schemas.TEXT, at=schemas.TIME,
@@ -36,6 +40,7 @@ _RUN = schemas.record(
 class RunPage(schemas.Page):
     """The filters and page of the list."""
 
+    cursor: RunCursor | None = None
     kind: RunKind | None = None
     since: schemas.Moment | None = Field(None, alias="from")
     until: schemas.Moment | None = Field(None, alias="to")
@@ -101,18 +106,12 @@ def fetch_run_page(
     if len(rows) <= limit:
         return rows, None
     last = rows[limit - 1]
-    return rows[:limit], encode_cursor(f"{last['at'].astimezone(UTC).isoformat()} {last['id']}")
+    return rows[:limit], f"{(last['at'] - _EPOCH) // timedelta(microseconds=1)}.{last['id']}"
 
 
 def _parse_run_cursor(cursor: str | None) -> tuple[datetime, str] | None:
     """The time and id of the run in a cursor: runs that were counted late have newer ids than their time."""
     if cursor is None:
         return None
-    at, _, run_id = decode_cursor(cursor).partition(" ")
-    try:
-        moment = schemas.parse_moment(at)
-    except ValueError:
-        moment = None
-    if moment is None or not is_id(run_id):
-        raise invalid_request([Problem("cursor", "is not a cursor of this list")])
-    return moment, run_id
+    microseconds, _, run_id = cursor.partition(".")
+    return _EPOCH + timedelta(microseconds=int(microseconds)), run_id

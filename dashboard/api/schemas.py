@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
+from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function, no_info_plain_validator_function
 
 from dashboard.bodies import Body
+from rules.bodies import Pattern
 from rules.problems import format_unknown
 
 ID: dict[str, Any] = {"type": "string", "format": "uuid"}
@@ -17,13 +20,24 @@ TEXT: dict[str, Any] = {"type": "string"}
 NUMBER: dict[str, Any] = {"type": "number"}
 COUNT: dict[str, Any] = {"type": "integer"}
 BOOL: dict[str, Any] = {"type": "boolean"}
+EMAIL: dict[str, Any] = {"type": "string", "format": "email", "maxLength": 200}
 TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
 ANY: dict[str, Any] = {}
+
+#: An id as `models.ids.is_id` knows it.
+ID_PATTERN = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+NO_CURSOR = "is not a cursor of this list"
+_NUMBER = re.compile(r"-?[0-9]{1,20}")
 
 
 def nullable(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema, or null."""
     return {**schema, "type": [schema["type"], "null"]} if isinstance(schema.get("type"), str) else schema
+
+
+def one_of(values: Iterable[str]) -> dict[str, Any]:
+    """One of these strings."""
+    return {"type": "string", "enum": list(values)}
 
 
 def array_of(schema: dict[str, Any]) -> dict[str, Any]:
@@ -78,9 +92,24 @@ class Choice:
         return text
 
 
-def parse_number(text: object) -> object:
-    """The integer that a query string writes; anything else unchanged, for the type to refuse."""
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10 else text
+@dataclass(frozen=True)
+class QueryNumber:
+    """Annotates a whole number from `minimum` to `maximum` as query strings write it."""
+
+    minimum: int
+    maximum: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_plain_validator_function(self._parse)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
+
+    def _parse(self, value: object) -> int:
+        number = int(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+        if not isinstance(number, int) or isinstance(number, bool) or not self.minimum <= number <= self.maximum:
+            raise ValueError(f"must be a whole number from {self.minimum} to {self.maximum}")
+        return number
 
 
 def _parse_bool(text: object) -> object:
@@ -107,12 +136,18 @@ def parse_moment(text: str) -> datetime:
 
 #: Types as query strings write them.
 QueryBool = Annotated[bool, BeforeValidator(_parse_bool)]
-Moment = Annotated[str, AfterValidator(_validate_moment)]
-PageLimit = Annotated[int, BeforeValidator(parse_number), Field(ge=1, le=200)]
+Moment = Annotated[
+    str,
+    AfterValidator(_validate_moment),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": "^(19[7-9][0-9]|[2-8][0-9]{3})-"}),
+]
+PageLimit = Annotated[int, QueryNumber(1, 200)]
+#: The id of the last row of a page.
+Cursor = Annotated[str, Pattern(ID_PATTERN, NO_CURSOR)]
 
 
 class Page(Body):
     """The page of a list."""
 
     limit: PageLimit = 50
-    cursor: Annotated[str, Field(max_length=100)] | None = None
+    cursor: Cursor | None = None

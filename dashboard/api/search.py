@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
-
 from dashboard import search_results
 from dashboard.access import Caller
 from dashboard.api import schemas
@@ -32,7 +30,7 @@ class SearchQuery(Body):
     """Words, an address or an id, and the most results of each kind."""
 
     q: OptionalText = ""
-    limit: Annotated[int, BeforeValidator(schemas.parse_number), Field(ge=1, le=search_results.MAX_COUNT)] = 5
+    limit: Annotated[int, schemas.QueryNumber(1, search_results.MAX_COUNT)] = 5
 
 
 @search.api("GET", "/api/search", permission="read", query=SearchQuery, response={"groups": schemas.array_of(_GROUP)})

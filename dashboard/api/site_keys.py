@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from dashboard.access import Caller
 from dashboard.api import schemas
@@ -27,7 +27,17 @@ _KEY = {
     "createdAt": schemas.TIME, "revokedAt": schemas.nullable(schemas.TIME),
 }  # fmt: skip
 
-Origin = Annotated[ShortText, AfterValidator(normalise_origin)]
+Origin = Annotated[
+    ShortText,
+    AfterValidator(normalise_origin),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 200,
+            "pattern": r"^https?://[a-z0-9]([a-z0-9.-]{0,100}[a-z0-9])?(:[1-9][0-9]{0,3})?$",
+        }
+    ),
+]
 
 
 class NewSiteKey(Body):

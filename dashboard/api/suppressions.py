@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, cast
 
 import flask
+import pydantic
 from pydantic import Field
 
 from dashboard.access import Caller
@@ -22,6 +23,8 @@ from models.reports import suppressions as report
 from models.reports.suppressions import SuppressedAddressRow, SuppressionFilters
 from models.tables.contacts import SuppressionReason
 from rules.addresses import MAX_LENGTH, normalise_address
+from rules.channels import ADDRESS_FIELDS
+from rules.contact_fields import EMAIL_SCHEMA, PHONE_SCHEMA
 from rules.problems import Problem
 from rules.suppression_file import ERASED, REASONS, find_topic_problem
 from rules.unsubscribe_links import MAX_TOPIC_LENGTH
@@ -59,8 +62,28 @@ class SuppressionPage(schemas.Page, SuppressionFilterQuery):
     """The filters and the page."""
 
 
+#: The form of an address follows its channel.
+_ADDRESS_FORMS: dict[str, dict[str, Any]] = {
+    "email": EMAIL_SCHEMA,
+    "phone": PHONE_SCHEMA,
+}
+_BY_CHANNEL: dict[str, Any] = {
+    "anyOf": [
+        {
+            "properties": {
+                "channel": {"const": channel},
+                "address": {"type": "string", **_ADDRESS_FORMS.get(field, {"pattern": r"^[!-~]+$"})},
+            }
+        }
+        for channel, field in ADDRESS_FIELDS.items()
+    ]
+}
+
+
 class SuppressedAddressBody(Body):
     """The address to suppress, and why. With a topic, it gets no e-mail of that topic."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=_BY_CHANNEL)
 
     channel: Channel
     address: Address
@@ -75,6 +98,8 @@ class SuppressedAddressBody(Body):
 
 class LiftedAddressBody(Body):
     """The address whose suppressions are lifted, and why they are."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=_BY_CHANNEL)
 
     channel: Channel
     address: Address

@@ -29,6 +29,7 @@ from rules.parsers import read_request
 from rules.problems import Problem
 from rules.trigger_bodies import (
     Batch,
+    Contact,
     Id,
     IdempotencyKey,
     Payload,
@@ -88,6 +89,11 @@ ACCEPTED_BATCH = schemas.answer(
 #: The triggers of a batch, each parsed or with its problems.
 ParsedBatch = list[TriggerRequest | list[Problem]]
 _HEADER_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key", "in": "header", "required": False,
+    "description": "A request that repeats the key within 24 hours gets the first answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x20-\x7e]+$"},
+}  # fmt: skip
 
 
 class TestTrigger(Body):
@@ -97,7 +103,7 @@ class TestTrigger(Body):
     __test__ = False
 
     type: TriggerType | None = None
-    contact: dict[str, Any] | None = None
+    contact: Contact | None = None
     contact_id: Id | None = Field(None, alias="contactId")
     contact_ids: Annotated[list[Id], Field(min_length=1, max_length=100)] | None = Field(None, alias="contactIds")
     sample: Annotated[WholeNumber, Field(ge=1, le=100)] | None = None
@@ -113,8 +119,9 @@ class TestTrigger(Body):
     body=Trigger,
     response=ACCEPTED,
     status=202,
-    statuses=(200, 409),
+    statuses=(200, 404, 409),
     recent_key=True,
+    parameters=[_IDEMPOTENCY_KEY],
 )
 def accept_trigger(call: Caller, body: Trigger) -> Any:
     """Accept a trigger. A repeated idempotency key answers 200 with the first response."""
@@ -195,7 +202,8 @@ def _refuse_test(request: TriggerRequest | list[Problem], path: str) -> TriggerR
     permission=None,
     response=ACCEPTED,
     status=202,
-    statuses=(200, 400, 404, 409, 413, 415, 422),
+    statuses=(200, 409, 415, 422),
+    parameters=[_IDEMPOTENCY_KEY],
 )
 def accept_hook(token: str) -> Any:
     """Start the automation of a hook URL. The body, JSON or a form, is the payload; its `contact` or `contactId` names
@@ -228,6 +236,7 @@ def accept_hook(token: str) -> Any:
     },
     status=202,
     statuses=(200, 409),
+    parameters=[_IDEMPOTENCY_KEY],
 )
 def accept_test(call: Caller, automation_id: str, body: TestTrigger) -> Any:
     """Start an automation manually, by default as a test. The response has the payload, which may be a sample."""
