@@ -15,7 +15,7 @@ import peewee
 import psycopg2
 from peewee import SQL, fn
 
-from models import audit, conversation
+from models import audit, conversation, sample_contact
 from models.audit import AuditActor
 from models.contact_matching import CONTACT_COLUMNS, IDENTIFIERS, PLAIN_FIELDS, ContactRow
 from models.database import acting_as, transaction
@@ -95,6 +95,7 @@ def change(workspace_id: str, contact_id: str, fields: Mapping[str, Any], actor:
     """
     with acting_as(workspace_id):
         before = get(workspace_id, contact_id)
+        sample_contact.retire([fields])
         try:
             updated = execute(Contact.update(_build_changes(fields)).where(is_present(workspace_id, contact_id)))
         except peewee.IntegrityError as error:

@@ -26,7 +26,7 @@ def find_by_address(
 ) -> ContactOwnerRow | None:
     """Return the contact with this address: in `workspace_id` or, if None, in the workspace that last messaged it.
 
-    `demo_only` limits the search to demo workspaces.
+    Sample contacts may write in demo workspaces only. `demo_only` limits the search to these.
     """
     return _find(channel, address, Contact.deleted_at.is_null(), workspace_id, demo_only=demo_only)
 
@@ -46,12 +46,14 @@ def find_workspace(channel: str, address: str, workspace_id: str | None, *, demo
 def _find(
     channel: str, address: str, condition: Any, workspace_id: str | None, *, demo_only: bool
 ) -> ContactOwnerRow | None:
+    demos = Workspace.select(Workspace.id).where(Workspace.demo)
     query = Contact.select(Contact.id, Contact.workspace_id, Contact.sample).where(
         getattr(Contact, ADDRESS_FIELDS[channel]) == fn.lower(address), condition
     )
+    query = query.where(~Contact.sample | Contact.workspace_id.in_(demos))
     if workspace_id is not None:
         query = query.where(Contact.workspace_id == workspace_id)
     if demo_only:
-        query = query.where(Contact.workspace_id.in_(Workspace.select(Workspace.id).where(Workspace.demo)))
+        query = query.where(Contact.workspace_id.in_(demos))
     last_sent_at = Message.select(fn.max(Message.sent_at)).where(Message.contact_id == Contact.id)
     return fetch_first(ContactOwnerRow, query.order_by(peewee.Desc(last_sent_at, nulls="last")).limit(1))

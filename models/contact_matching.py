@@ -17,6 +17,7 @@ from typing import Any, Literal, TypedDict
 
 import peewee
 
+from models import sample_contact
 from models.expressions import is_any
 from models.ids import is_id, new_id
 from models.prepared import Call, PreparedStatement
@@ -45,7 +46,7 @@ _LOOK_UP = """
 # Locked in one order for every process, so that two batches cannot deadlock.
 READ = PreparedStatement(
     "match_contacts",
-    ("uuid[]", *("text[]" for _ in IDENTIFIERS), "uuid[]"),
+    ("uuid[]", *("text[]" for _ in IDENTIFIERS), "uuid[]", "boolean"),
     """
     select contact.* from (
         select distinct id from (
@@ -54,10 +55,10 @@ READ = PreparedStatement(
     ) matched
     cross join lateral (
         select c.id, c.external_id, c.email, c.phone, c.instagram_id, c.facebook_id, c.first_name, c.last_name,
-            c.username, c.timezone, c.tags, c.attributes
+            c.username, c.timezone, c.tags, c.attributes, c.sample
         from contacts c
         where c.id = matched.id and c.workspace_id = acting_workspace() and c.deleted_at is null
-            and (not c.sample or c.id = any(%s::uuid[]))
+            and (not c.sample or c.id = any(%s::uuid[]) or %s::boolean)
         for update
     ) contact
 """.format(look_ups="union all".join(_LOOK_UP.format(name=name) for name in IDENTIFIERS)),
@@ -72,13 +73,13 @@ _INSERT = PreparedStatement(
     """
     insert into contacts (
         workspace_id, last_event_at, id, external_id, email, phone, instagram_id, facebook_id, first_name, last_name,
-        username, timezone, tags, attributes
+        username, timezone, tags, attributes, sample
     )
     select %s::uuid, beckon_now(), id, external_id, email, phone, instagram_id, facebook_id, first_name, last_name,
-        username, timezone, tags, attributes
+        username, timezone, tags, attributes, coalesce(sample, false)
     from json_to_recordset(%s::json) as input(
         id uuid, external_id text, email text, phone text, instagram_id text, facebook_id text, first_name text,
-        last_name text, username text, timezone text, tags text[], attributes jsonb
+        last_name text, username text, timezone text, tags text[], attributes jsonb, sample boolean
     )
     order by external_id, email, phone, instagram_id, facebook_id
     on conflict do nothing
@@ -138,6 +139,12 @@ class ContactRow(TypedDict):
     attributes: dict[str, Any]
 
 
+class MatchedRow(ContactRow):
+    """A contact that a trigger matched or created. A sample contact exists for tests and the demo only."""
+
+    sample: bool
+
+
 #: The columns of `ContactRow`.
 CONTACT_COLUMNS = (
     Contact.id,
@@ -174,10 +181,10 @@ class ContactRejection:
 class _ContactIndex:
     """The contacts read or created so far, by id and by each identifier."""
 
-    by_id: dict[str, ContactRow] = field(default_factory=dict)
-    by_identifier: dict[tuple[str, str], ContactRow] = field(default_factory=dict)
+    by_id: dict[str, MatchedRow] = field(default_factory=dict)
+    by_identifier: dict[tuple[str, str], MatchedRow] = field(default_factory=dict)
 
-    def add(self, contact: ContactRow) -> None:
+    def add(self, contact: MatchedRow) -> None:
         self.by_id[contact["id"]] = contact
         for name in IDENTIFIERS:
             if text := contact[name]:
@@ -195,9 +202,9 @@ ContactSpecs = Sequence[tuple[str | None, Mapping[str, Any] | None]]
 class ContactMatches:
     """What becomes of the contacts of triggers: for each its row, its rejection, or None for a trigger without one."""
 
-    results: list[ContactRow | ContactRejection | None] = field(default_factory=list)
-    created: dict[str, ContactRow] = field(default_factory=dict)
-    updated: dict[str, ContactRow] = field(default_factory=dict)
+    results: list[MatchedRow | ContactRejection | None] = field(default_factory=list)
+    created: dict[str, MatchedRow] = field(default_factory=dict)
+    updated: dict[str, MatchedRow] = field(default_factory=dict)
 
     def build_calls(self, workspace_id: str) -> list[Call]:
         """Return the statements that store the contacts. They fail where another transaction created one first; see
@@ -224,17 +231,19 @@ def reporting_concurrent_inserts() -> Iterator[None]:
 
 def match_or_create(
     workspace_id: str, specs: ContactSpecs, read_only_indexes: Collection[int] = ()
-) -> list[ContactRow | ContactRejection | None]:
+) -> list[MatchedRow | ContactRejection | None]:
     """Return for each (contact id, normalized fields) the contact's resulting row, or its rejection.
 
     None for a trigger without a contact. Existing contacts at `read_only_indexes`, of tests and of the demo, stay
-    unchanged; only these may name a sample contact, by its id.
+    unchanged. Only these match sample contacts, and those that match nobody create one. A sample contact makes way for
+    a real one with its address.
     """
     for _ in range(5):
         matches = match(_read(specs, read_only_indexes), specs, read_only_indexes)
         try:
             _insert(workspace_id, matches.created)
         except ConcurrentInsert:
+            sample_contact.retire([row for row in matches.created.values() if not row["sample"]])
             continue
         if matches.updated:
             execute(*_build_update(matches.updated))
@@ -243,34 +252,36 @@ def match_or_create(
         ContactRejection(
             409,
             "contact",
-            "this contact is being changed by other requests, or has the address of a sample contact; try again",
+            "this contact is being changed by other requests; try again",
         )
     ] * len(specs)
 
 
-def match(rows: Iterable[ContactRow], specs: ContactSpecs, read_only_indexes: Collection[int] = ()) -> ContactMatches:
+def match(rows: Iterable[MatchedRow], specs: ContactSpecs, read_only_indexes: Collection[int] = ()) -> ContactMatches:
     """Match contacts as `match_or_create` does with the rows that `build_read` finds for them or for more, and store
     nothing."""
-    contacts = _ContactIndex()
+    real, samples = _ContactIndex(), _ContactIndex()
     for row in rows:
-        contacts.add(row)
-    matches = ContactMatches()
-    for index, (contact_id, fields) in enumerate(specs):
+        (samples if row["sample"] else real).add(row)
+    matches = ContactMatches([None] * len(specs))
+    # Tests last: a contact that is created beside them is not in the way of a sample contact.
+    for index in sorted(range(len(specs)), key=lambda index: index in read_only_indexes):
+        contact_id, fields = specs[index]
         if contact_id is None and not fields:
-            matches.results.append(None)
             continue
-        existing = _find(contacts, contact_id, fields or {})
-        if isinstance(existing, ContactRejection):
-            matches.results.append(existing)
+        contacts, existing = real, _find(real, contact_id, fields or {})
+        is_unmatched = existing is None or (contact_id is not None and isinstance(existing, ContactRejection))
+        if is_unmatched and index in read_only_indexes:
+            contacts, existing = samples, _find(samples, contact_id, fields or {})
+        is_unchanged = index in read_only_indexes and (contacts is real or contact_id is not None)
+        if isinstance(existing, ContactRejection) or (existing is not None and is_unchanged):
+            matches.results[index] = existing if isinstance(existing, ContactRejection) else existing.copy()
             continue
-        if existing is not None and index in read_only_indexes:
-            matches.results.append(existing.copy())
-            continue
-        contact = existing or _build_contact()
+        contact = existing or _build_contact(sample=contacts is samples)
         merged = _merge(contact, fields or {})
         conflict = _find_conflict(contacts, contact, fields or {}, existing) or _find_excess(contact, merged)
         if conflict:
-            matches.results.append(conflict)
+            matches.results[index] = conflict
             continue
         if existing is None:
             matches.created[contact["id"]] = contact
@@ -279,7 +290,7 @@ def match(rows: Iterable[ContactRow], specs: ContactSpecs, read_only_indexes: Co
         contact.update(merged)
         contacts.add(contact)
         # As it is now: a later trigger of the batch may change it again.
-        matches.results.append(contact.copy())
+        matches.results[index] = contact.copy()
     return matches
 
 
@@ -288,18 +299,21 @@ def _normalize(name: str, text: str) -> str:
 
 
 def build_read(specs: ContactSpecs, read_only_indexes: Collection[int] = ()) -> Call | None:
-    """Return the statement that reads and locks the contacts which may match, of `ContactRow`; None if none can."""
-    parameters = [
+    """Return the statement that reads and locks the contacts which may match, of `MatchedRow`; None if none can."""
+    parameters: list[object] = [
         _list_ids([contact_id for contact_id, _ in specs]),
         *(_list_values(specs, name) for name in IDENTIFIERS),
         _list_ids([specs[index][0] for index in read_only_indexes]),
     ]
-    return (READ, parameters) if any(parameters) else None
+    if not any(parameters):
+        return None
+    has_samples = any(specs[index][0] is None for index in read_only_indexes)
+    return READ, [*parameters, has_samples]
 
 
-def _read(specs: ContactSpecs, read_only_indexes: Collection[int]) -> list[ContactRow]:
+def _read(specs: ContactSpecs, read_only_indexes: Collection[int]) -> list[MatchedRow]:
     call = build_read(specs, read_only_indexes)
-    return [] if call is None else fetch(ContactRow, *call)
+    return [] if call is None else fetch(MatchedRow, *call)
 
 
 def _list_ids(contact_ids: Sequence[str | None]) -> list[str]:
@@ -312,7 +326,7 @@ def _list_values(specs: ContactSpecs, name: Identifier) -> list[str]:
 
 def _find(
     contacts: _ContactIndex, contact_id: str | None, fields: Mapping[str, Any]
-) -> ContactRow | ContactRejection | None:
+) -> MatchedRow | ContactRejection | None:
     if contact_id is not None:
         return contacts.by_id.get(contact_id) or ContactRejection(404, "contactId", "no such contact in this workspace")
     for name in IDENTIFIERS:
@@ -328,7 +342,7 @@ def _find(
 
 
 def _find_conflict(
-    contacts: _ContactIndex, contact: ContactRow, fields: Mapping[str, Any], matched: ContactRow | None
+    contacts: _ContactIndex, contact: MatchedRow, fields: Mapping[str, Any], matched: MatchedRow | None
 ) -> ContactRejection | None:
     """Return a rejection for an identifier that already belongs to another contact."""
     for name in IDENTIFIERS:
@@ -340,7 +354,7 @@ def _find_conflict(
     return None
 
 
-def _build_conflict(name: str, text: str, other: ContactRow, matched: ContactRow | None = None) -> ContactRejection:
+def _build_conflict(name: str, text: str, other: MatchedRow, matched: MatchedRow | None = None) -> ContactRejection:
     """Name the owner of an identifier, and the contact that an identifier before it matched."""
     path = "contact." + {"external_id": "externalId", "instagram_id": "instagramId", "facebook_id": "facebookId"}.get(
         name, name
@@ -356,16 +370,16 @@ def _build_conflict(name: str, text: str, other: ContactRow, matched: ContactRow
     )
 
 
-def _identify(contact: ContactRow) -> str:
+def _identify(contact: MatchedRow) -> str:
     return f"externalId {contact['external_id']}" if contact["external_id"] else f"id {contact['id']}"
 
 
-def _name(contact: ContactRow) -> str:
+def _name(contact: MatchedRow) -> str:
     name = " ".join(filter(None, (contact["first_name"], contact["last_name"]))) or contact["username"]
     return f"{name or 'the contact'} ({_identify(contact)})"
 
 
-def _build_contact() -> ContactRow:
+def _build_contact(*, sample: bool) -> MatchedRow:
     return {
         "id": new_id(),
         "external_id": None,
@@ -379,16 +393,17 @@ def _build_contact() -> ContactRow:
         "timezone": None,
         "tags": [],
         "attributes": {},
+        "sample": sample,
     }
 
 
-def _find_excess(contact: ContactRow, merged: ContactRow) -> ContactRejection | None:
+def _find_excess(contact: MatchedRow, merged: MatchedRow) -> ContactRejection | None:
     """Return a rejection for a contact that would have more than it may."""
     excess = find_excess(contact, merged)
     return ContactRejection(409, f"contact.{excess.field}", excess.message) if excess else None
 
 
-def _merge(before: ContactRow, fields: Mapping[str, Any]) -> ContactRow:
+def _merge(before: MatchedRow, fields: Mapping[str, Any]) -> MatchedRow:
     """Return the contact with the fields."""
     contact = before.copy()
     for name in PLAIN_FIELDS:
@@ -405,7 +420,7 @@ def _merge(before: ContactRow, fields: Mapping[str, Any]) -> ContactRow:
     return contact
 
 
-def _insert(workspace_id: str, contacts: Mapping[str, ContactRow]) -> None:
+def _insert(workspace_id: str, contacts: Mapping[str, MatchedRow]) -> None:
     if not contacts:
         return
     inserted = execute(*_build_insert(workspace_id, contacts))
@@ -414,7 +429,7 @@ def _insert(workspace_id: str, contacts: Mapping[str, ContactRow]) -> None:
         raise ConcurrentInsert
 
 
-def _build_insert(workspace_id: str, contacts: Mapping[str, ContactRow]) -> Call:
+def _build_insert(workspace_id: str, contacts: Mapping[str, MatchedRow]) -> Call:
     return _INSERT, (workspace_id, dump_json(list(contacts.values())))
 
 
@@ -422,7 +437,7 @@ def _undo_insert(contact_ids: Sequence[str]) -> None:
     execute(Contact.delete().where(is_any(Contact.id, contact_ids)))
 
 
-def _build_update(contacts: Mapping[str, ContactRow]) -> Call:
+def _build_update(contacts: Mapping[str, MatchedRow]) -> Call:
     return _UPDATE, (dump_json(list(contacts.values())),)
 
 

@@ -1,12 +1,13 @@
 """The sample contacts of tests: invented people who exist in no list, count or search.
 
-A workspace has one series of them, which its tests share; a test run has a series of its own. Retention removes them
-after the last test that used them. Meta's window is always open for them.
+A workspace has one series of them, which its tests share; a test run has a series of its own, and a test that describes
+a new contact creates one. Retention removes them after the last test that used them. Meta's window is always open for
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypedDict
 
@@ -14,11 +15,14 @@ from peewee import EXCLUDED, fn
 
 from models.database import acting_as
 from models.errors import Conflict
-from models.expressions import is_any, now
+from models.expressions import acting_workspace, any_of, is_any, now
 from models.ids import new_id
 from models.queries import execute, exists, fetch
 from models.tables import Contact, Conversation, Execution, Suppression
 from rules.channels import CONVERSATION_CHANNELS
+
+#: Identifiers that belong to one contact of a workspace.
+_IDENTIFIERS = ("external_id", "email", "phone", "instagram_id", "facebook_id")
 
 
 class _SampleRow(TypedDict):
@@ -63,6 +67,11 @@ def _save(workspace_id: str, contact: Mapping[str, Any], contact_id: str | None)
 def _reset(workspace_id: str, ids: Sequence[str]) -> None:
     """Open Meta's window, and forget the suppressions that earlier tests led to."""
     execute(Suppression.delete().where(Suppression.workspace_id == workspace_id, is_any(Suppression.contact_id, ids)))
+    open_windows(workspace_id, ids)
+
+
+def open_windows(workspace_id: str, ids: Sequence[str]) -> None:
+    """Let these sample contacts have just written on Meta's channels."""
     rows = [
         {"contact_id": contact_id, "channel": channel, "workspace_id": workspace_id, "last_received_at": now()}
         for contact_id in ids
@@ -74,6 +83,16 @@ def _reset(workspace_id: str, ids: Sequence[str]) -> None:
             update={"last_received_at": EXCLUDED.last_received_at},
         )
     )
+
+
+def retire(contacts: Iterable[Mapping[str, Any]]) -> None:
+    """Delete the sample contacts that have an identifier of these real ones, given by column, which they keep out."""
+    rows = list(contacts)
+    values = {name: [row[name] for row in rows if row.get(name)] for name in _IDENTIFIERS}
+    taken = [getattr(Contact, name).in_(texts) for name, texts in values.items() if texts]
+    if taken:
+        is_living = (Contact.workspace_id == acting_workspace()) & Contact.deleted_at.is_null()
+        execute(Contact.update(deleted_at=now()).where(is_living, Contact.sample, any_of(*taken)))
 
 
 def is_sample(contact_id: str) -> bool:

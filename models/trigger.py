@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 import psycopg2
 
 from models import contact_matching, execution
-from models.contact_matching import ContactRow
+from models.contact_matching import MatchedRow
 from models.database import CONNECTION_ERRORS, unwrap_driver_error
 from models.engine.rows import DueRow
 from models.expressions import acting_workspace
@@ -119,7 +119,7 @@ class _UseRow(TypedDict):
 
 class _UsesAndContacts(TypedDict):
     uses: list[_UseRow] | None
-    contacts: list[ContactRow] | None
+    contacts: list[MatchedRow] | None
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def reserve_idempotency_keys(workspace_id: str, keys: Reservations) -> dict[str,
 
 def reserve_and_read(
     workspace_id: str, keys: Reservations, contact_read: Call | None
-) -> tuple[dict[str, KeyUse | None], list[ContactRow]]:
+) -> tuple[dict[str, KeyUse | None], list[MatchedRow]]:
     """Reserve keys as `reserve_idempotency_keys` does, and read contacts (`contact_matching.build_read`), in one round
     trip. Waits for locks as long as the transaction does."""
     if contact_read is None and not keys:
@@ -189,7 +189,7 @@ def reserve_and_read(
         calls = [_build_reservation(workspace_id, keys), (_FIND_USES, (list(keys),))]
         return _list_uses(keys, fetch_together(_UseRow, calls)), []
     if not keys:
-        return {}, fetch_together(ContactRow, [contact_read])
+        return {}, fetch_together(MatchedRow, [contact_read])
     read = (_FIND_USES_AND_CONTACTS, (list(keys), *contact_read[1]))
     (row,) = fetch_together(_UsesAndContacts, [_build_reservation(workspace_id, keys), read])
     return _list_uses(keys, row["uses"] or []), row["contacts"] or []

@@ -8,10 +8,13 @@ may edit the event before the test starts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from rules import sample_values
+from rules.definition import parse
 from rules.problems import Problem, describe_type, join_path
+from rules.schedule import is_open
 from rules.variable_uses import VariableUse, list_in_condition, list_in_template
 
 #: Maximum number of sample contacts in one test.
@@ -21,18 +24,31 @@ _FIRST_NAMES = ("Ada", "Ben", "Carla", "Dev", "Elif", "Farid", "Grace", "Hugo", 
 _LAST_NAMES = ("Byron", "Okafor", "Rossi", "Tanaka", "Moreau", "Novak", "Silva", "Haddad", "Larsen", "Weber")
 #: The text of a sample comment or message without keywords.
 _TEXT = "Hello, is this still available?"
+#: The fields of a contact that are invented to fit a condition; each of the others identifies one person.
+_NAMES = ("first_name", "last_name")
+#: One zone for each hour of the day.
+_ZONES = ("UTC", *(f"Etc/GMT{offset:+d}" for offset in range(-12, 12)))
+#: How long a test takes at most until its rules are checked.
+_TEST_TIME = timedelta(minutes=10)
 #: The path of the variables of an event.
 _ROOT = "payload"
 
 
-def build_contacts(count: int, definition: Mapping[str, Any], series: int | None = None) -> list[dict[str, Any]]:
+def build_contacts(
+    count: int, definition: Mapping[str, Any], series: int | None = None, now: datetime | None = None
+) -> list[dict[str, Any]]:
     """Return `count` sample contacts by column, at most `MAX_CONTACTS`, with the tags and attributes that the
-    definition's rules and texts name.
+    definition's rules and texts name and, with `now`, a time zone in which its active hours are open.
 
     `series` (less than 10**8) sets contacts apart from those of another series; None is the workspace's own.
     """
     fitting_fields = _build_fitting_fields(definition)
-    return [_build_contact(number, series) | fitting_fields for number in range(1, min(count, MAX_CONTACTS) + 1)]
+    if now is not None:
+        fitting_fields["timezone"] = _find_open_zone(definition, now)
+    uses = _list_contact_uses(definition)
+    names = [VariableUse(use.path[1:], use.operator, use.operand) for use in uses if use.path[1] in _NAMES]
+    contacts = [_build_contact(number, series) for number in range(1, min(count, MAX_CONTACTS) + 1)]
+    return [sample_values.fill(contact, names) | fitting_fields for contact in contacts]
 
 
 def _build_contact(number: int, series: int | None) -> dict[str, Any]:
@@ -52,13 +68,26 @@ def _build_contact(number: int, series: int | None) -> dict[str, Any]:
 
 
 def _build_fitting_fields(definition: Mapping[str, Any]) -> dict[str, Any]:
-    uses = [use for use in _list_uses(definition) if use.path[0] == "contact" and len(use.path) > 1]
+    uses = _list_contact_uses(definition)
     attributes = [_shorten(use, 2) for use in uses if use.path[1] == "attributes" and len(use.path) > 2]
     tag_rules = (definition.get("rules") or {}).get("tags") or {}
     named = [*(tag_rules.get("all") or ()), *(tag_rules.get("any") or ())[:1]]
     named += [use.operand for use in uses if use.path[1] == "tags" and use.operator == "contains"]
     tags = [str(tag) for tag in dict.fromkeys(["sample", *named]) if tag not in (tag_rules.get("none") or ())]
     return {"tags": tags, "attributes": sample_values.fill({}, attributes)}
+
+
+def _list_contact_uses(definition: Mapping[str, Any]) -> list[VariableUse]:
+    return [use for use in _list_uses(definition) if use.path[0] == "contact" and len(use.path) > 1]
+
+
+def _find_open_zone(definition: Mapping[str, Any], now: datetime) -> str | None:
+    """Return a zone in which the contact's active hours are open for the next minutes; None if none is needed."""
+    hours = parse(definition).rules.active_hours
+    if hours is None or hours.timezone != "contact":
+        return None
+    ahead = (now, now + _TEST_TIME)
+    return next((zone for zone in _ZONES if all(is_open(hours, zone, at) for at in ahead)), None)
 
 
 def build_payload(definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ import clock
 import metrics
 import traces
 from ephemeral import workflow_cache
-from models import contact_matching, execution, published, trigger
-from models.contact_matching import ContactMatches, ContactRejection, ContactRow, ContactSpecs
+from models import contact_matching, execution, published, sample_contact, trigger
+from models.contact_matching import ContactMatches, ContactRejection, ContactSpecs, MatchedRow
 from models.database import CONNECTION_ERRORS, acting_as, db, unwrap_driver_error
 from models.engine.rows import DueRow
 from models.ids import is_id, new_id
@@ -143,7 +143,7 @@ class _Batch:
         self.started: set[tuple[str | None, str]] = set()
         self.woken: list[DueRow] = []
         #: The contacts that the first round trip read, and those that the last one stores.
-        self.contact_rows: Sequence[ContactRow] = ()
+        self.contact_rows: Sequence[MatchedRow] = ()
         self.unstored = ContactMatches()
         self.started_ns = time.time_ns()
 
@@ -237,7 +237,7 @@ class _Batch:
     def _match_contacts(self, repeats: Mapping[int, int]) -> None:
         fresh = [index for index, result in enumerate(self.results) if result is None and index not in repeats]
         contact_specs, test_positions = self._list_contacts(fresh)
-        self.contacts: dict[int, ContactRow | None] = {}
+        self.contacts: dict[int, MatchedRow | None] = {}
         rejected_keys = []
         if self.is_alone:
             self.unstored = contact_matching.match(self.contact_rows, contact_specs, test_positions)
@@ -250,6 +250,9 @@ class _Batch:
                 rejected_keys.append(self.requests[index].idempotency_key)
             else:
                 self.contacts[index] = contact
+        samples = [contact["id"] for contact in self.contacts.values() if contact and contact["sample"]]
+        if samples:
+            sample_contact.open_windows(self.workspace_id, sorted(set(samples)))
         trigger.release_keys([key for key in rejected_keys if key is not None])
 
     def _list_contacts(self, indexes: Sequence[int]) -> tuple[ContactSpecs, set[int]]:
@@ -310,7 +313,7 @@ class _Batch:
     def _select_automations(
         self,
         request: TriggerRequest,
-        contact: ContactRow | None,
+        contact: MatchedRow | None,
         candidates: Sequence[tuple[PublishedWorkflow, Workflow]],
     ) -> tuple[Sequence[tuple[PublishedWorkflow, Workflow]], Sequence[NotChosen]]:
         """Select the automations that start, and name the others that match. A test skips all conditions; a manual
@@ -329,7 +332,7 @@ class _Batch:
         return self._exclude_cooling(selected, contact), choice.not_chosen
 
     def _exclude_cooling(
-        self, candidates: Sequence[tuple[PublishedWorkflow, Workflow]], contact: ContactRow | None
+        self, candidates: Sequence[tuple[PublishedWorkflow, Workflow]], contact: MatchedRow | None
     ) -> Sequence[tuple[PublishedWorkflow, Workflow]]:
         """Exclude automations that were started for this contact within their cool-down."""
         cooldowns = {automation.automation_id: workflow.trigger.cooldown_seconds for automation, workflow in candidates}
@@ -402,7 +405,7 @@ def _parse_workflows(automations: Sequence[PublishedWorkflow]) -> list[tuple[Pub
 
 
 def _meets_condition(
-    automation: PublishedWorkflow, workflow: Workflow, request: TriggerRequest, contact: ContactRow | None
+    automation: PublishedWorkflow, workflow: Workflow, request: TriggerRequest, contact: MatchedRow | None
 ) -> bool:
     if workflow.trigger.where is None:
         return True

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import clock
 from models import published, sample_contact
 from models.database import acting_as
 from models.errors import Conflict, NotFound
@@ -61,7 +62,7 @@ def choose_event(
 
 def ensure_sample_contacts(workspace_id: str, workflow: PublishedWorkflow, count: int) -> list[str]:
     """Return the ids of the workspace's first `count` sample contacts, which fit the workflow. Raises `Conflict`."""
-    return sample_contact.ensure(workspace_id, samples.build_contacts(count, workflow.definition))
+    return sample_contact.ensure(workspace_id, samples.build_contacts(count, workflow.definition, now=clock.now()))
 
 
 def start(

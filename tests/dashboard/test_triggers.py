@@ -342,3 +342,51 @@ def test_a_test_trigger_of_another_workspaces_automation_is_404(alice: Producer,
     assert charlie.post(path, {}).status_code == 404
     assert charlie.post(path, {"sample": 2}).status_code == 404
     assert count_triggers(charlie) == 0
+
+
+def test_a_new_contact_of_a_test_is_in_no_list_search_or_audience(alice: Producer) -> None:
+    path = f"/api/automations/{alice.create()['id']}/trigger"
+    new = {"email": "new@example.com", "instagramId": "178", "firstName": "Nova", "tags": ["lead"]}
+    first = alice.post(path, {"contact": new}).json
+    # A second test uses the same person, with what it says; so do other tests by trigger.
+    assert alice.post(path, {"contact": {**new, "firstName": "Nora"}}).json["contactId"] == first["contactId"]
+    by_trigger = {"type": "contact.created", "contact": {"email": "NEW@example.com"}, "test": True}
+    assert alice.post("/api/triggers", by_trigger).json["contactId"] == first["contactId"]
+    for query in ("", "?q=Nova", "?q=Nora", "?q=new@example.com", "?tag=lead", f"?q={first['contactId']}"):
+        assert alice.get(f"/api/contacts{query}").json["contacts"] == []
+    with acting_as(alice.workspace_id):
+        assert contact_scan.fetch_page(None, 100) == []
+        assert fetch_value("select first_name from contacts") == "Nora"
+        assert fetch_value("select count(*) from conversations where contact_id = %s", (first["contactId"],)) == 2
+
+
+def test_a_test_uses_a_matching_contact_and_changes_nothing_of_it(alice: Producer) -> None:
+    path = f"/api/automations/{alice.create()['id']}/trigger"
+    contact = alice.post("/api/contacts", ADA).json["contact"]
+    described = {"externalId": "c-1", "firstName": "Eve", "phone": "+15550199", "tags": ["x"], "attributes": {"a": 1}}
+    assert alice.post(path, {"contact": described}).json["contactId"] == contact["id"]
+    assert alice.get(f"/api/contacts/{contact['id']}").json["contact"] == contact
+    assert len(alice.get("/api/contacts").json["contacts"]) == 1
+
+
+@pytest.mark.parametrize("way", ["trigger", "batch", "request", "change", "import"])
+def test_a_real_contact_takes_the_address_of_a_test(alice: Producer, way: str) -> None:
+    path = f"/api/automations/{alice.create()['id']}/trigger"
+    sample_id = alice.post(path, {"contact": {**ADA, "firstName": "Tested", "tags": ["tested"]}}).json["contactId"]
+    trigger = {"type": "contact.created", "contact": ADA}
+    if way == "trigger":
+        assert alice.post("/api/triggers", trigger).status_code == 202
+    elif way == "batch":
+        batch = alice.post("/api/triggers/batch", {"triggers": [{**trigger, "test": True}, trigger]}).json
+        assert (batch["rejected"], batch["accepted"]) == ([], 2)
+    elif way == "request":
+        assert alice.post("/api/contacts", ADA).status_code == 201
+    elif way == "change":
+        other = alice.post("/api/contacts", {"externalId": "c-2", "firstName": "Ada"}).json["contact"]["id"]
+        assert alice.request("PATCH", f"/api/contacts/{other}", json={"email": ADA["email"]}).status_code == 200
+    else:
+        text = "externalId,firstName,email\nc-1,Ada,ada@example.com\n"
+        assert alice.post("/api/contacts/import", {"csv": text, "confirm": True}).status_code == 200
+    (contact,) = alice.get("/api/contacts").json["contacts"]
+    assert (contact["firstName"], contact["tags"], contact["email"]) == ("Ada", [], ADA["email"])
+    assert contact["id"] != sample_id
