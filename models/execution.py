@@ -31,6 +31,7 @@ from models.tables import (
     Pause,
     StageHistory,
 )
+from rules.channels import CONTACT_CHANNELS
 from rules.json_text import dump_storable_json
 from rules.stages import IN_FLIGHT, WAITS_FOR_ERROR, Status
 
@@ -338,10 +339,11 @@ def _discard_messages(moved: Any) -> Any:
 
 
 def _release_reservations(moved: Any) -> Any:
-    """Build a CTE that releases the daily limits' reservations of rounds that have sent nothing."""
+    """Build a CTE that releases the daily limits' reservations of rounds that have sent the contact nothing."""
     sent = Message.select(SQL("1")).where(
         Message.execution_id == LimitReservation.execution_id,
         Message.round == LimitReservation.round,
+        Message.channel.in_(CONTACT_CHANNELS),
         Message.sent_at.is_null(False) | Message.status.in_(("sending", "outcome_unknown")),
     )
     return (

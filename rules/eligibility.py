@@ -119,9 +119,10 @@ def check_reachability(channel: str, address: str | None, suppressed: bool) -> S
     return None
 
 
-def build_no_contact_skip(channel: str) -> Skip:
-    """Build the skip for a message to nobody."""
-    return build_skip("no_contact", channel, None, "The trigger names no contact to message")
+def build_no_contact_skip(channel: str, *, is_deleted: bool = False) -> Skip:
+    """Build the skip for a message to nobody, or to a contact that was deleted."""
+    message = "The contact was deleted" if is_deleted else "The trigger names no contact to message"
+    return build_skip("no_contact", channel, None, message)
 
 
 def build_daily_limit_skip(limit: int, sent: int) -> Skip:

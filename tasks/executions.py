@@ -34,7 +34,7 @@ from tasks.runtime.claimed_execution import ClaimedExecution, Continuation
 from tasks.runtime.continuations import run_continuation
 from tasks.runtime.engine import Engine, Stopping, get_engine
 from tasks.runtime.execution_log import log_claim
-from tasks.runtime.outside_calls import leave_uncalled
+from tasks.runtime.outside_calls import Outdated, leave_uncalled
 from tasks.runtime.provider_threads import ProviderCrowded
 from tasks.runtime.spans import trace_step
 from tasks.runtime.turns import claim_notified
@@ -167,7 +167,7 @@ def _run_steps(engine: Engine, claimed: ClaimedExecution, queue: Queue) -> Conti
                     and not _rest_before_later_call(claimed, step, queue)
                     and (yield from _run_step(engine, claimed, step))
                 )
-    except Stopping:
+    except (Stopping, Outdated):
         undo_intent(claimed)
     except ProviderCrowded as crowded:
         if claimed.step is not None:
@@ -255,11 +255,12 @@ def _keep_or_leave(engine: Engine, claimed: ClaimedExecution, step: Step, queue:
 def _rest_before_later_call(claimed: ClaimedExecution, step: Step, queue: Queue) -> bool:
     """Whether a pause that began while this worker runs the execution holds its next outside call.
 
-    The facts that decide about a message to the contact are read right before it.
+    The facts that decide about a message, also of a notice and a webhook, are read right before it.
     """
-    if step.action not in CALLS:
+    call = CALLS.get(step.action)
+    if call is None:
         return False
-    is_refreshed = refresh(claimed) if is_to_contact(step) else refresh_if_old(claimed)
+    is_refreshed = refresh(claimed) if call is send else refresh_if_old(claimed)
     return is_refreshed and rest_if_paused(claimed, queue, is_running=True)
 
 

@@ -1,4 +1,4 @@
-"""Reads anew what others may have changed since an execution was claimed: its contact, suppressions and pauses.
+"""Reads anew what others may have changed since an execution was claimed: its contact, suppressions, pauses and fence.
 
 One statement with the columns of the claim, written by hand and prepared as the claim is (`claim_and_record` says
 why): it runs once for each message, and planning it took 1.1 of its 1.4 ms.
@@ -18,6 +18,7 @@ from rules.scope import CONTACT
 class CurrentFacts(TypedDict):
     """The columns of a claimed row that others change while the execution runs."""
 
+    fence: int
     contact_id: str | None
     contact: dict[str, Any] | None
     suppressed: list[str]
@@ -33,7 +34,7 @@ _SELECT = PreparedStatement(
     "read_current_facts",
     ("bytea[]", "uuid"),
     """
-select e.contact_id,
+select e.fence, e.contact_id,
     -- Apart: a planner that believes contacts to be empty would join all of them.
     (select jsonb_build_object({contact}) from contacts ct where ct.id = e.contact_id and ct.deleted_at is null)
         as contact,

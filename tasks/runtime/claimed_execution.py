@@ -156,6 +156,11 @@ class ClaimedExecution:
         return any(message["sent_at"] for message in self.messages.values())
 
     @property
+    def has_sent_to_contact(self) -> bool:
+        """Whether a message of this round was sent to the contact: notices and webhooks count under no limit."""
+        return any(message["round"] == self.round for message in self.sent_to_contact)
+
+    @property
     def sent_to_contact(self) -> list[MessageRow]:
         """The messages that were sent to the contact, in every round."""
         messages = (*self.earlier_messages, *self.messages.values())
@@ -164,7 +169,7 @@ class ClaimedExecution:
     @property
     def base_stage(self) -> Stage:
         """The stage between two sends."""
-        return "sent" if any(message["round"] == self.round for message in self.sent_to_contact) else "eligible"
+        return "sent" if self.has_sent_to_contact else "eligible"
 
     def add_effect(self, effect: Effect) -> None:
         """Change another row in the same record."""

@@ -11,12 +11,17 @@ import metrics
 from ephemeral import rates
 from models.engine.records import ResumeProvider
 from models.engine.rows import MessageRow
+from providers.base import LeaseLost
 from rules.definition import Step
 from rules.errors import ExecutionError, UnknownOutcome
 from tasks.runtime import message_rows, moves, spans, step_rows
 from tasks.runtime.breakers import has_timed_out, record_call_result, rest_briefly
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.runtime.provider_threads import hold_thread
+
+
+class Outdated(Exception):
+    """What a recorded intent relied on has changed, or could not be read again: its request must not be written."""
 
 
 @contextmanager
@@ -32,8 +37,12 @@ def track_call(claimed: ClaimedExecution, kind: str, provider: str) -> Iterator[
 def _track_call(claimed: ClaimedExecution, kind: str, provider: str) -> Iterator[None]:
     claimed.call = kind
     began, started_ns, outcome = time.monotonic(), time.time_ns(), "ok"
+    is_made = True
     try:
         yield
+    except (LeaseLost, Outdated):
+        is_made = False
+        raise
     except ExecutionError as error:
         outcome = "retryable" if error.retryable else "permanent"
         outcome = "unknown" if isinstance(error, UnknownOutcome) else outcome
@@ -43,13 +52,19 @@ def _track_call(claimed: ClaimedExecution, kind: str, provider: str) -> Iterator
         record_call_result(claimed, provider, None)
     finally:
         claimed.call = None
-        elapsed = time.monotonic() - began
-        metrics.provider_request_seconds.labels(provider=provider, outcome=outcome).observe(elapsed)
-        spans.record_request(claimed, kind, provider, started_ns, outcome)
-        if not claimed.test:
-            rates.count_call(claimed.row["workspace_id"], provider, elapsed, accepted=outcome == "ok")
-            if outcome == "ok" and _is_trial(claimed, provider):
-                claimed.add_effect(ResumeProvider(provider))
+        if is_made:
+            spans.record_request(claimed, kind, provider, started_ns, outcome)
+            _measure(claimed, provider, time.monotonic() - began, outcome)
+
+
+def _measure(claimed: ClaimedExecution, provider: str, elapsed_seconds: float, outcome: str) -> None:
+    """Measure a call; one that succeeds also ends the pause of a provider whose credentials were refused."""
+    metrics.provider_request_seconds.labels(provider=provider, outcome=outcome).observe(elapsed_seconds)
+    if claimed.test:
+        return
+    rates.count_call(claimed.row["workspace_id"], provider, elapsed_seconds, accepted=outcome == "ok")
+    if outcome == "ok" and _is_trial(claimed, provider):
+        claimed.add_effect(ResumeProvider(provider))
 
 
 def _is_trial(claimed: ClaimedExecution, provider: str) -> bool:

@@ -16,6 +16,7 @@ import structlog
 from models import address_key
 from models.database import CONNECTION_ERRORS, connection
 from models.engine.current_facts import CurrentFacts, fetch_current_facts
+from providers.base import LeaseLost
 from rules.channels import ADDRESS_FIELDS
 from tasks.runtime.claimed_execution import ClaimedExecution
 from tasks.steps.local_steps import repeat_unrecorded_changes
@@ -37,7 +38,10 @@ def refresh_if_old(claimed: ClaimedExecution) -> bool:
 
 
 def refresh(claimed: ClaimedExecution) -> bool:
-    """Read the contact, suppressions and pauses anew; return whether they were read."""
+    """Read the contact, suppressions and pauses anew; return whether they were read.
+
+    Raises `LeaseLost` where the execution was cancelled, or claimed by another process.
+    """
     asked_at = time.monotonic()
     try:
         facts = _fetch_facts(claimed)
@@ -45,8 +49,8 @@ def refresh(claimed: ClaimedExecution) -> bool:
         # What the execution has done is not recorded yet, so it must not be abandoned for this.
         log.warning("postgres is unreachable, facts not read", execution_id=claimed.execution_id, error=str(error))
         return False
-    if facts is None:
-        return False
+    if facts is None or facts["fence"] != claimed.fence:
+        raise LeaseLost(claimed.execution_id)
     claimed.replace_facts(facts, asked_at)
     repeat_unrecorded_changes(claimed)
     return True

@@ -1,8 +1,8 @@
 """Reserves a round's share of the daily limits and of the contact's frequency cap.
 
-A reservation is made when the eligibility check passes, checked again before the round's first message, and released
-when the round ends without one. The second check covers a wait across midnight and a retry after
-a release. The database decides which round gets the last reservation; test executions reserve nothing.
+A reservation is made when the eligibility check passes, checked again before each message to the contact, and released
+when the round ends without one. The second check covers a wait across midnight, which reserves anew on the new day, and
+a retry after a release. The database decides which round gets the last reservation; test executions reserve nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REASONS = {
 def reserve_daily_limits(claimed: ClaimedExecution) -> Skip | None:
     """Reserve for the workspace's current day, unless this round has done so; return the limit that is reached."""
     rules = claimed.workflow.rules
-    if not _has_daily_limits(claimed) or claimed.has_sent:
+    if not _has_daily_limits(claimed):
         return None
     day = schedule.to_local_day(claimed.now(), claimed.row["workspace_timezone"])
     if claimed.limit_reserved_on == day:
@@ -58,8 +58,10 @@ def reserve_frequency_cap(claimed: ClaimedExecution) -> Skip | None:
 
 
 def release_daily_limits(claimed: ClaimedExecution) -> None:
-    """Release the round's reservation, unless a message was sent or has an unknown outcome."""
-    if _has_daily_limits(claimed) and not claimed.has_sent and claimed.state["error_class"] != "unknown_outcome":
+    """Release the round's reservation, unless a message to the contact was sent or has an unknown outcome."""
+    if claimed.has_sent_to_contact or claimed.state["error_class"] == "unknown_outcome":
+        return
+    if _has_daily_limits(claimed):
         claimed.add_effect(ReleaseLimitReservation(claimed.round))
 
 

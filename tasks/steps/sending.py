@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 import metrics
+from models.database import CONNECTION_ERRORS
 from models.engine.rows import MessageRow
 from providers.base import Account, OutgoingMessage, Receipt
 from providers.registry import SENDERS
@@ -24,19 +25,23 @@ from tasks.runtime import message_rows, moves, step_rows
 from tasks.runtime.breakers import rest_if_breaker_open
 from tasks.runtime.claimed_execution import FIRST_ROUND, ClaimedExecution, Continuation
 from tasks.runtime.engine import Engine
-from tasks.runtime.outside_calls import track_call
+from tasks.runtime.outside_calls import Outdated, track_call
 from tasks.steps import direct_messages, pacing, unsubscribe_links
 from tasks.steps.accounts import resolve_account
 from tasks.steps.channels import find_address, get_channel, is_to_contact
 from tasks.steps.composing import prepare, render_one_line
+from tasks.steps.current_facts import refresh
 from tasks.steps.direct_messages import TO_COMMENT, Sender
 from tasks.steps.email_consent import is_suppressed
 from tasks.steps.follow_ups import as_output, find_stop_reason
 from tasks.steps.limit_reservations import reserve_daily_limits
-from tasks.steps.pauses import rest_if_provider_paused
+from tasks.steps.pauses import find_provider_pause, is_paused, rest_if_provider_paused
 from tasks.steps.report_urls import build_report_url
 from tasks.steps.review_gate import find_rejection, rest_if_in_review
 from tasks.steps.workspace_settings import resolve_workspace_settings
+
+#: Facts that are older than this when the request is written are read once more: a record takes some milliseconds.
+MAX_INTENT_AGE_SECONDS = 0.25
 
 
 def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[bool]:
@@ -89,8 +94,38 @@ def send(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continuation[
     if sender is None:
         _call_provider(engine, claimed, step, account)
     else:
-        _call_meta(engine, claimed, step, account, _build_page_key(claimed, step, sender))
+        _call_meta(engine, claimed, step, account, sender)
     return True
+
+
+def _may_write(engine: Engine, claimed: ClaimedExecution, step: Step, sender: Sender | None) -> bool:
+    """Whether the lease is held when the request is about to be written, at the first try and at each other one.
+
+    Where the facts are old by then, since the intent waited for PostgreSQL or for a thread, or the provider for another
+    try, they are read once more. Raises `Outdated` where they no longer allow this message: the next claim decides what
+    becomes of it.
+    """
+    is_old = claimed.age_seconds() > MAX_INTENT_AGE_SECONDS
+    if is_old and not _is_still_allowed(claimed, step, sender):
+        raise Outdated
+    return engine.leases.is_held(claimed)
+
+
+def _is_still_allowed(claimed: ClaimedExecution, step: Step, sender: Sender | None) -> bool:
+    """Whether the facts as they are now allow the message that is about to be sent, and could be read."""
+    message = claimed.messages[step.id]
+    try:
+        if not refresh(claimed) or is_paused(claimed, claimed.queue, is_running=True):
+            return False
+        if find_provider_pause(claimed, message["provider"]):
+            return False
+        if not is_to_contact(step):
+            return True
+        if _find_forbidding_rule(claimed, step, sender) or _check_active_hours(claimed, step):
+            return False
+    except CONNECTION_ERRORS:
+        return False
+    return find_address(claimed, step) == message["to_address"]
 
 
 def _finish_sent(claimed: ClaimedExecution, step: Step, message: MessageRow) -> None:
@@ -176,7 +211,7 @@ def _find_forbidding_rule(claimed: ClaimedExecution, step: Step, sender: Sender 
         return None
     channel, kind = get_channel(step), str(step.message_kind)
     if claimed.contact is None:
-        return build_no_contact_skip(channel)
+        return build_no_contact_skip(channel, is_deleted=claimed.row["contact_id"] is not None)
     # `direct_messages.find_refusal` below checks that the comment exists.
     address = kind if kind in TO_COMMENT else find_address(claimed, step)
     refusal = check_reachability(channel, address, is_suppressed(claimed, channel))
@@ -197,10 +232,11 @@ def _resolve_account(engine: Engine, claimed: ClaimedExecution, provider: str, s
     )
 
 
-def _call_meta(engine: Engine, claimed: ClaimedExecution, step: Step, account: Account, page: str) -> None:
+def _call_meta(engine: Engine, claimed: ClaimedExecution, step: Step, account: Account, sender: Sender) -> None:
     """Send and apply Meta's usage limits; a window that has closed meanwhile skips this send."""
+    page = _build_page_key(claimed, step, sender)
     try:
-        pacing.apply_usage(page, _call_provider(engine, claimed, step, account).detail)
+        pacing.apply_usage(page, _call_provider(engine, claimed, step, account, sender).detail)
     except RateLimited as error:
         pacing.apply_rate_limit(page, error)
         raise
@@ -210,7 +246,9 @@ def _call_meta(engine: Engine, claimed: ClaimedExecution, step: Step, account: A
         _skip(claimed, step, Skip(error.error_class, {"words": error.message}))
 
 
-def _call_provider(engine: Engine, claimed: ClaimedExecution, step: Step, account: Account) -> Receipt:
+def _call_provider(
+    engine: Engine, claimed: ClaimedExecution, step: Step, account: Account, sender: Sender | None = None
+) -> Receipt:
     message = claimed.messages[step.id]
     facts = claimed.build_facts() if step.with_.keys() & {"reply_to", "headers"} else {}
     outgoing = OutgoingMessage(
@@ -225,7 +263,7 @@ def _call_provider(engine: Engine, claimed: ClaimedExecution, step: Step, accoun
             engine.settings, claimed.settings or engine.settings, account, claimed.row["workspace_id"], message["key"]
         ),
         headers=_build_headers(engine, claimed, step, facts),
-        holds_lease=lambda: engine.leases.is_held(claimed),
+        holds_lease=lambda: _may_write(engine, claimed, step, sender),
         **direct_messages.build_outgoing_fields(message),
     )
     with track_call(claimed, "sending", message["provider"]):
