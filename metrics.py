@@ -246,8 +246,8 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (operator_actions_total, product(
         (
             "publish", "retry", "cancel", "discard", "resolve_sent", "resolve_resend", "resolve_discard", "look_up",
-            "review", "pause", "resume", "delete", "delete_contact", "erase_contact", "process_pending",
-            "stop_follow_ups",
+            "review", "pause", "resume", "delete", "delete_contact", "erase_contact", "merge_contacts",
+            "process_pending", "stop_follow_ups",
         ),
         ("done", "refused"),
     )),

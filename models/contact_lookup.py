@@ -8,7 +8,7 @@ import peewee
 from peewee import fn
 
 from models import workspace
-from models.queries import fetch_first
+from models.queries import fetch_first, fetch_value
 from models.tables import Contact, Message, Workspace
 from rules.channels import ADDRESS_FIELDS
 
@@ -19,6 +19,13 @@ class ContactOwnerRow(TypedDict):
     id: str
     workspace_id: str
     sample: bool
+
+
+def lock_current(contact_id: str) -> str:
+    """Lock a contact against merges until the transaction ends; return its id, or the id of its merge's target."""
+    current = fn.coalesce(Contact.merged_into, Contact.id)
+    contact: str | None = fetch_value(Contact.select(current).where(Contact.id == contact_id).for_update())
+    return contact or contact_id
 
 
 def find_by_address(

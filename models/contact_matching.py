@@ -18,7 +18,7 @@ from typing import Any, Literal, TypedDict
 import peewee
 
 from models import sample_contact
-from models.expressions import is_any
+from models.expressions import acting_workspace, is_any
 from models.ids import is_id, new_id
 from models.prepared import Call, PreparedStatement
 from models.queries import execute, fetch
@@ -175,6 +175,8 @@ class ContactRejection:
     message: str
     #: The message with the names of the contacts, for callers that may read them; empty where it names none.
     message_with_names: str = ""
+    #: Two contacts that the addresses name, the owner of the refused one first: a merge would make one of them.
+    contact_ids: tuple[str, str] | None = None
 
 
 @dataclass
@@ -234,12 +236,16 @@ def match_or_create(
 ) -> list[MatchedRow | ContactRejection | None]:
     """Return for each (contact id, normalized fields) the contact's resulting row, or its rejection.
 
-    None for a trigger without a contact. Existing contacts at `read_only_indexes`, of tests and of the demo, stay
-    unchanged. Only these match sample contacts, and those that match nobody create one. A sample contact makes way for
-    a real one with its address.
+    None for a trigger without a contact. The id of a merged contact names the one that it was merged into. Existing
+    contacts at `read_only_indexes`, of tests and of the demo, stay unchanged. Only these match sample contacts, and
+    those that match nobody create one. A sample contact makes way for a real one with its address.
     """
     for _ in range(5):
         matches = match(_read(specs, read_only_indexes), specs, read_only_indexes)
+        targets = _find_merge_targets(specs, matches.results)
+        if targets:
+            specs = [(targets.get(contact_id or "", contact_id), fields) for contact_id, fields in specs]
+            continue
         try:
             _insert(workspace_id, matches.created)
         except ConcurrentInsert:
@@ -292,6 +298,27 @@ def match(rows: Iterable[MatchedRow], specs: ContactSpecs, read_only_indexes: Co
         # As it is now: a later trigger of the batch may change it again.
         matches.results[index] = contact.copy()
     return matches
+
+
+def _find_merge_targets(specs: ContactSpecs, results: Sequence[ContactRow | ContactRejection | None]) -> dict[str, str]:
+    """Return the contacts into which those were merged that are missing by now, by the id of the missing one."""
+    missing = [
+        contact_id
+        for (contact_id, _), result in zip(specs, results, strict=True)
+        if contact_id and is_id(contact_id) and isinstance(result, ContactRejection) and result.status == 404
+    ]
+    if not missing:
+        return {}
+    query = Contact.select(Contact.id, Contact.merged_into).where(
+        Contact.workspace_id == acting_workspace(), is_any(Contact.id, missing), Contact.merged_into.is_null(False)
+    )
+    targets = {row["id"]: row["merged_into"] for row in fetch(_MergedRow, query)}
+    return {contact_id: targets[contact_id.lower()] for contact_id in missing if contact_id.lower() in targets}
+
+
+class _MergedRow(TypedDict):
+    id: str
+    merged_into: str
 
 
 def _normalize(name: str, text: str) -> str:
@@ -367,6 +394,7 @@ def _build_conflict(name: str, text: str, other: MatchedRow, matched: MatchedRow
         path,
         f"{text} belongs to the contact with {owner}, not to the one with {_identify(matched)}",
         f"{text} belongs to {_name(other)}, not to {_name(matched)}",
+        (other["id"], matched["id"]),
     )
 
 

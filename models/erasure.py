@@ -49,12 +49,13 @@ class _Row(TypedDict):
     facebook_id: str | None
     instagram_id: str | None
     first_name: str | None
+    merged_into: str | None
     last_name: str | None
 
 
 _COLUMNS = (
     Contact.id, Contact.external_id, Contact.email, Contact.phone, Contact.facebook_id, Contact.instagram_id,
-    Contact.first_name, Contact.last_name,
+    Contact.first_name, Contact.last_name, Contact.merged_into,
 )  # fmt: skip
 
 
@@ -88,7 +89,9 @@ def _lock(workspace_id: str, contact_id: str) -> list[_Row]:
     row = fetch_first(_Row, Contact.select(*_COLUMNS).where(own, Contact.id == contact_id))
     if row is None:
         raise NotFound("There is no contact with that id.")
-    condition = Contact.id == contact_id
+    if row["merged_into"] is not None:
+        raise Conflict(f"This contact is merged into {row['merged_into']}: erase that one.")
+    condition = (Contact.id == contact_id) | (Contact.merged_into == contact_id)
     for field in ADDRESS_FIELDS.values():
         if address := row[field]:  # type: ignore[literal-required]
             condition |= Contact.deleted_at.is_null(False) & (getattr(Contact, field) == address)

@@ -36,7 +36,8 @@ BATCH_SIZE = 500
 
 # By hand: it runs with the caller's cursor, which peewee does not know.
 _ADD_FOR_EXECUTION = """
-    insert into suppressions (workspace_id, contact_id, channel, address, reason) values (%s, %s, %s, %s, %s)
+    insert into suppressions (workspace_id, contact_id, channel, address, reason)
+    select workspace_id, coalesce(merged_into, id), %s, %s, %s from contacts where workspace_id = %s and id = %s
     on conflict (workspace_id, contact_id, channel) do nothing
 """
 _ADD_ADDRESS_FOR_EXECUTION = """
@@ -137,7 +138,7 @@ def add_for_execution(
     """Suppress the address and contact of a message with the caller's cursor, inside the caller's transaction."""
     hashes = hash_addresses(workspace_id, {channel: address})
     cursor.execute(_ADD_ADDRESS_FOR_EXECUTION, (new_id(), workspace_id, channel, address, hashes.get(channel), reason))
-    cursor.execute(_ADD_FOR_EXECUTION, (workspace_id, contact_id, channel, address, reason))
+    cursor.execute(_ADD_FOR_EXECUTION, (channel, address, reason, workspace_id, contact_id))
 
 
 def add_address(workspace_id: str, entry: Entry, actor: AuditActor) -> None:

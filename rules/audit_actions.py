@@ -26,6 +26,7 @@ PHRASES: dict[str, str] = {
     "contact.created": "created a contact",
     "contact.deleted": "deleted a contact",
     "contact.erased": "erased a contact",
+    "contact.merged": "merged a contact into another",
     "contact.exported": "exported everything that is kept of a contact",
     "contact.suppressed": "suppressed a contact on a channel",
     "contact.suppression_lifted": "lifted a suppression of a contact",

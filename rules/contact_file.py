@@ -79,10 +79,13 @@ class ContactFile:
         """Return the first valid rows, at most `count` and at most one batch."""
         return next(self.iter_batches(), [])[:count]
 
-    def reject(self, row: ContactRow, path: str, message: str) -> None:
-        """Add the problem of a row that was valid, and that the database rejects."""
+    def reject(self, row: ContactRow, path: str, message: str, contact_ids: tuple[str, str] | None = None) -> None:
+        """Add the problem of a row. `contact_ids` are of two contacts that the row names, and that may be merged."""
         self.cells[row.line] = row.cells
-        self.bad.append({"line": row.line, "field": path, "message": message})
+        problem: dict[str, Any] = {"line": row.line, "field": path, "message": message}
+        if contact_ids is not None:
+            problem["merge"] = {"contactId": contact_ids[0], "into": contact_ids[1]}
+        self.bad.append(problem)
 
     def format_rejected(self) -> str:
         """Format the problems as CSV, each with the cells of its row: a file to correct."""

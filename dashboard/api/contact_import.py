@@ -42,6 +42,13 @@ PREVIEW_ROWS, MAX_LISTED_PROBLEMS = 20, 200
 MIN_ANALYZED = 500
 
 
+#: A problem of a row; `merge` where it names two contacts.
+_REJECTED = schemas.record(
+    line=schemas.COUNT, field=schemas.TEXT, message=schemas.TEXT,
+    merge=schemas.record(contactId=schemas.ID, into=schemas.ID),
+)  # fmt: skip
+
+
 class Import(Body):
     """A CSV file as text. `columns` has what columns become, by their names: a field, `attribute` or `ignore`. Without
     `confirm` nothing is written and the response is a preview."""
@@ -78,7 +85,7 @@ class ImportCounts:
         "valid": schemas.COUNT,
         "attributes": schemas.array_of(schemas.TEXT),
         "preview": schemas.array_of({"type": "object"}),
-        "rejected": schemas.array_of(schemas.record(line=schemas.COUNT, field=schemas.TEXT, message=schemas.TEXT)),
+        "rejected": schemas.array_of(_REJECTED),
     },
     limit=LARGE_BODY_LIMIT,
 )
@@ -130,8 +137,9 @@ def write_contacts(call: Caller, contact_file: ContactFile) -> ImportCounts:
         for row, result in zip(rows, results, strict=True):
             if isinstance(result, ContactRejection):
                 contact_file.reject(
-                    row, result.path.removeprefix("contact."), result.message_with_names or result.message
-                )
+                    row, result.path.removeprefix("contact."), result.message_with_names or result.message,
+                    result.contact_ids,
+                )  # fmt: skip
     if len(created) >= MIN_ANALYZED:
         contact.analyze()
     people = set(imported)

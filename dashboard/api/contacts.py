@@ -12,7 +12,7 @@ from dashboard.bodies import Body, ShortText
 from dashboard.errors import ProblemError, invalid_request, not_found
 from dashboard.resource import Resource
 from dashboard.responses import fetch_page, parse_row_cursor, success, to_api_fields
-from models import audit, contact, contact_matching, suppression
+from models import audit, contact, contact_matching, contact_merge, suppression
 from models.contact_matching import ContactRejection
 from models.database import acting_as
 from models.reports import contacts as report
@@ -122,7 +122,7 @@ def _normalise_fields(body: ContactFields) -> dict[str, Any]:
 
 def change_contact(call: Caller, contact_id: str, body: ContactFields) -> Any:
     """Change fields of a contact. Attributes are merged; null clears a field."""
-    contact.change(call.workspace_id, contact_id, _normalise_fields(body), call.actor)
+    contact.change(call.workspace_id, resolve_contact(call, contact_id), _normalise_fields(body), call.actor)
     return success(contact=_fetch_contact(call, contact_id))
 
 
@@ -154,7 +154,7 @@ def delete_contact(call: Caller, contact_id: str) -> Any:
 )
 def suppress_contact(call: Caller, contact_id: str, body: NewSuppression) -> Any:
     """Suppress a contact on one channel."""
-    suppression.add(call.workspace_id, contact_id, body.channel, call.actor)
+    suppression.add(call.workspace_id, resolve_contact(call, contact_id), body.channel, call.actor)
     return success(201, contact=_fetch_contact(call, contact_id))
 
 
@@ -176,7 +176,12 @@ def lift_suppression(call: Caller, contact_id: str, channel: str, body: LiftReas
 
 
 def _fetch_contact(call: Caller, contact_id: str) -> dict[str, Any]:
-    row = contact.get(call.workspace_id, contact_id)
+    row = contact.get(call.workspace_id, resolve_contact(call, contact_id))
     if row is None:
         raise not_found("There is no contact with that id.")
     return to_api_fields(row)
+
+
+def resolve_contact(call: Caller, contact_id: str) -> str:
+    """The id of the contact that this one is merged into, or its own."""
+    return contact_merge.find_target(call.workspace_id, contact_id) or contact_id

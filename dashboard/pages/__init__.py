@@ -12,6 +12,7 @@ from dashboard.pages.bulk import bulk_pages
 from dashboard.pages.channels import channels_pages
 from dashboard.pages.contact import contact_pages
 from dashboard.pages.contact_import import contact_import_pages
+from dashboard.pages.contact_merge import contact_merge_pages
 from dashboard.pages.contact_privacy import contact_privacy_pages
 from dashboard.pages.contacts import contacts_pages
 from dashboard.pages.execution import execution_pages
@@ -67,6 +68,7 @@ BLUEPRINTS = (
     contact_import_pages,
     contact_pages,
     contact_privacy_pages,
+    contact_merge_pages,
     suppression_pages,
     possible_opt_out_pages,
     monitor_pages,

@@ -14,7 +14,7 @@ from dashboard.bodies import check
 from dashboard.errors import not_found
 from dashboard.pages import contact_fields, labels, layout
 from dashboard.pages.forms import read_field
-from models import contact, contact_task, suppression
+from models import contact, contact_merge, contact_task, suppression
 from models.contact import ContactDetailRow
 from models.errors import Conflict
 from models.execution_filters import ExecutionFilters
@@ -49,6 +49,9 @@ def show(contact_id: str) -> Any:
 def _require_contact(call: Caller, contact_id: str) -> ContactDetailRow:
     row = contact.get(call.workspace_id, contact_id) if is_id(contact_id) else None
     if row is None:
+        target_id = contact_merge.find_target(call.workspace_id, contact_id) if is_id(contact_id) else None
+        if target_id is not None:
+            flask.abort(layout.redirect(f"/contacts/{target_id}", "This contact was merged into the one shown here."))
         raise not_found("There is no contact with that id.")
     return row
 

@@ -41,7 +41,8 @@ RULES = {
     "rejected": "rejected", "window_closed": "window closed", "no_comment": "no comment",
     "comment_too_old": "comment too old", "comment_answered": "comment answered",
     "cancelled": "cancelled", "discarded": "discarded", "automation_deleted": "automation deleted",
-    "contact_deleted": "contact deleted", "contact_erased": "contact erased", "comment_deleted": "comment deleted",
+    "contact_deleted": "contact deleted", "contact_erased": "contact erased", "merged": "contact merged",
+     "comment_deleted": "comment deleted",
     "loop": "message loop",
 }  # fmt: skip
 MESSAGE_KINDS = {"private_reply": "private reply", "comment_reply": "public reply"}

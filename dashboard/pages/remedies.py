@@ -25,6 +25,7 @@ RULES = {
     "comment_too_old": ("Meta allows private replies only within seven days of the comment.", None),
     "contact_daily_limit": ("The limit resets at midnight. It is set in the rules.", _AUTOMATION),
     "contact_deleted": ("The contact was deleted while this execution was active.", None),
+    "merged": ("The contact was merged with one that was in the automation. The older execution continues.", None),
     "contact_erased": ("The contact was erased while this execution was active.", None),
     "daily_limit": ("The limit resets at midnight. It is set in the rules.", _AUTOMATION),
     "discarded": ("It failed, and an operator discarded it. Trigger again to start over.", None),

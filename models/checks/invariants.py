@@ -175,10 +175,12 @@ _RUN_COUNTERS_ADD_UP = """
 
 _RUNS_ARE_APART = """
     select r.id, r.workspace_id from (
-        select id, workspace_id,
+        select id, workspace_id, contact_id, at,
             at - lag(at) over (partition by automation_id, contact_id order by at) as apart
         from automation_runs
     ) r where r.apart < interval '1 hour'
+        -- Those of two contacts were counted before they were merged.
+        and not exists (select from contacts c where c.merged_into = r.contact_id and c.deleted_at >= r.at)
 """
 
 _RUNS_ARE_UNIQUE = """
@@ -264,6 +266,8 @@ _LIMITS_HOLD = """
     select distinct c.automation_id as id, c.workspace_id from limit_counts c
     join highest h on (h.automation_id, h.contact_id, h.day) = (c.automation_id, c.contact_id, c.day)
     where c.count > h.most
+        -- Two contacts had a limit each on the day on which they were merged, and before.
+        and not exists (select from contacts s where s.merged_into = c.contact_id and s.deleted_at >= c.day)
 """
 
 _KEYS_HAVE_TRIGGERS = """

@@ -288,7 +288,8 @@ _COLUMNS = {
     "step_assignments": _format_assignments(_STEP, {"execution_id", "step_id", "round"}, "excluded"),
     "message_columns": _format_columns(_MESSAGE),
     "message_names": _format_names(_MESSAGE),
-    "message_values": _format_names(_MESSAGE, "x.{}"),
+    # The contact of the execution as it is: it may have been merged since the claim.
+    "message_values": _format_names(_MESSAGE, "x.{}").replace("x.contact_id", "m.contact_id"),
     "message_assignments": _format_assignments(_MESSAGE, {"id", "key", "created_at"}, "excluded"),
 }
 _RECORD_TYPES = ("json", "json", "json", "json", "uuid[]", "uuid", "uuid", "json")

@@ -29,6 +29,8 @@ from models.ids import new_id
 from rules.contacts import MAX_ATTRIBUTES_BYTES, MAX_TAGS
 from rules.json_text import dump_json
 
+#: The contact of an effect, or the one that it was merged into since the claim.
+_CONTACT = "(select coalesce(o.merged_into, o.id) from contacts o where o.id = {})"
 _TAGS = """(
     select coalesce(array_agg(distinct tag), '{}') from unnest(tags || %(add_tags)s::text[]) as tag
     where tag <> all(%(remove_tags)s::text[])
@@ -41,9 +43,9 @@ _ATTRIBUTES = """coalesce((
 # limits hold for the row as it is once it is locked (`rules.contact_limits`).
 _CHANGE_CONTACT = """
     update contacts set tags = {tags}, attributes = {attributes}, updated_at = beckon_now()
-    where id = %(contact_id)s and cardinality({tags}) <= greatest(%(max_tags)s, cardinality(tags))
+    where id = {contact} and cardinality({tags}) <= greatest(%(max_tags)s, cardinality(tags))
         and octet_length({attributes}::text) <= greatest(%(max_bytes)s, octet_length(attributes::text))
-""".format_map({"tags": _TAGS, "attributes": _ATTRIBUTES})
+""".format_map({"tags": _TAGS, "attributes": _ATTRIBUTES, "contact": _CONTACT.format("%(contact_id)s")})
 _SKIP_CHANGE = """
     update steps set status = 'skipped', output = output || %s::jsonb
     where execution_id = %s and step_id = %s and round = %s and exists (select from contacts where id = %s)
@@ -60,9 +62,9 @@ _EXCESS = {
 
 _CREATE_TASK = """
     insert into contact_tasks (id, workspace_id, contact_id, execution_id, step_id, title, assignee, due_at)
-    select %s, workspace_id, %s, id, %s, %s, %s, beckon_now() + make_interval(secs => %s)
+    select %s, workspace_id, {}, id, %s, %s, %s, beckon_now() + make_interval(secs => %s)
     from executions where id = %s
-"""
+""".format(_CONTACT.format("%s"))
 
 _RELEASE_LIMIT_RESERVATION = """
     with released as (
@@ -92,7 +94,7 @@ _RESUME_PROVIDER = """
 
 # A callback that stores a reply locks the contact and wakes waiting executions. This one did not wait yet, so it takes
 # the same lock and looks for the reply itself.
-_LOCK_CONTACT = "select id from contacts where id = %s for share"
+_LOCK_CONTACT = "select coalesce(merged_into, id) from contacts where id = %s for share"
 _END_WAIT_IF_REPLIED = """
     update executions set event_at = beckon_now(), due_at = beckon_now() + interval '1 millisecond'
     where id = %s and status = 'waiting' and waiting_for = 'event' and exists (
@@ -167,7 +169,8 @@ def _(effect: ResumeProvider, cursor: Any, execution_id: str) -> None:
 @_apply.register
 def _(effect: DetectReply, cursor: Any, execution_id: str) -> None:
     cursor.execute(_LOCK_CONTACT, (effect.contact_id,))
-    cursor.execute(_END_WAIT_IF_REPLIED, (execution_id, effect.contact_id, effect.since, sorted(REPLY_KINDS)))
+    for (contact_id,) in cursor.fetchall():
+        cursor.execute(_END_WAIT_IF_REPLIED, (execution_id, contact_id, effect.since, sorted(REPLY_KINDS)))
 
 
 @_apply.register

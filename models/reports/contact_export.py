@@ -157,6 +157,9 @@ def _list_sections(workspace_id: str, contact: ExportRow) -> list[_Section]:
 
     users = [user for user in (contact_id, contact["externalId"], contact["email"]) if user]
     return [
+        _Section(
+            "mergedContacts", Contact, (Contact.workspace_id == workspace_id) & (Contact.merged_into == contact_id)
+        ),
         _Section("suppressions", Suppression, own(Suppression), None),
         _Section("suppressedAddresses", SuppressedAddress, _match_addresses(workspace_id, contact), None),
         _Section(

@@ -64,6 +64,8 @@ class Contact(Table):
     sample = BooleanField(default_sql="false")
     #: When its names and addresses were erased; it is deleted, too.
     erased_at = TimeField(null=True)
+    #: The contact that it was merged into; it is deleted, too.
+    merged_into = IdField(null=True)
     search = SearchField(
         "search_words(coalesce(first_name, '') || ' ' || coalesce(last_name, '') || ' ' || coalesce(username, '') "
         "|| ' ' || coalesce(email, '') || ' ' || coalesce(phone, '') || ' ' || coalesce(external_id, '') || ' ' "
@@ -75,6 +77,7 @@ class Contact(Table):
         indexes = (
             index("contacts_listed on contacts (workspace_id, id desc)", where="deleted_at is null and not sample"),
             index("contacts_samples on contacts (workspace_id, updated_at)", where="sample"),
+            index("contacts_merged on contacts (merged_into)", where="merged_into is not null"),
             index("contacts_search on contacts using gin (search)"),
             index("contacts_tags on contacts using gin (tags)", where="deleted_at is null"),
             _identifier_index("email"),

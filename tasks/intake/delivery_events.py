@@ -121,6 +121,7 @@ def _receive_from_contact(event: ReceivedEvent) -> Outcome:
     )
     if contact is None:
         return _apply_to_address(event, channel)
+    contact["id"] = contact_lookup.lock_current(contact["id"])
     if _is_own(event, contact["workspace_id"]):
         return Outcome(OWN_EVENT, contact["workspace_id"])
     _apply_request(callback, channel, contact["workspace_id"], contact["id"])

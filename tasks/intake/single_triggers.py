@@ -20,7 +20,7 @@ from models.contact_matching import ConcurrentInsert
 from models.database import CONNECTION_ERRORS, unwrap_driver_error
 from models.engine.group_door import GroupDoor
 from rules.trigger_requests import TriggerRequest
-from tasks.intake.triggers import AcceptedTrigger, TriggerResult, accept, accept_without_waiting, count
+from tasks.intake.triggers import AcceptedTrigger, RejectedTrigger, TriggerResult, accept, accept_without_waiting, count
 
 #: How long a group waits for a lock. A request that is decided apart waits as long as it would alone.
 LOCK_TIMEOUT_MS = 50
@@ -72,8 +72,14 @@ def _write(workspace_id: str, source: str, entries: list[_Entry]) -> Sequence[_S
         if not isinstance(unwrap_driver_error(error), LockNotAvailable | DeadlockDetected):
             raise
         return [_Settled(None)] * len(entries)
-    kept = [result if isinstance(result, AcceptedTrigger) or len(entries) == 1 else None for result in results]
+    kept = [result if isinstance(result, AcceptedTrigger) or _is_final(result, len(entries)) else None
+            for result in results]  # fmt: skip
     return [_Settled(result, None if index else notify) for index, result in enumerate(kept)]
+
+
+def _is_final(result: TriggerResult, size: int) -> bool:
+    """Whether a rejection stays one apart from the group of this size: a contact that is missing may be merged."""
+    return size == 1 and not (isinstance(result, RejectedTrigger) and result.status == 404)
 
 
 _doors: LRUCache[tuple[str, str], GroupDoor[_Entry, _Settled]] = LRUCache(_MAX_DOORS)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models import erasure, execution
+from models import contact_merge, erasure, execution
 from models.audit import AuditActor
+from models.contact_merge import MergedContact
 from models.erasure import ErasedContact
-from models.selection import Selection, select_of_contacts
+from models.selection import Selection, select_many, select_of_contacts
 from models.tables import Execution
 from tasks.operators.counting import count_action
 
@@ -25,3 +26,20 @@ def erase_contact(workspace_id: str, contact_id: str, actor: AuditActor) -> Eras
         return len(cancelled) + len(execution.discard(Selection(is_unknown), detail))
 
     return erasure.erase(workspace_id, contact_id, actor, cancel)
+
+
+@count_action("merge_contacts")
+def merge_contacts(workspace_id: str, source_id: str, target_id: str, actor: AuditActor) -> MergedContact:
+    """Merge a contact into another. Its executions in flight go on for the other; where both are in flight in an
+    automation that a contact enters once at a time, the younger one is cancelled.
+
+    Raises `NotFound` and `Conflict` as `contact_merge.merge` does.
+    """
+    detail = {"words": "The contact was merged with one that was in this automation already.", "by": actor.name}
+
+    def cancel(execution_ids: Sequence[str]) -> int:
+        selection = select_many(execution_ids)
+        ended = execution.cancel(selection, "merged", detail)
+        return len(ended) + len(execution.discard(selection, detail))
+
+    return contact_merge.merge(workspace_id, source_id, target_id, actor, cancel)

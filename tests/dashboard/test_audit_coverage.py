@@ -41,6 +41,8 @@ SHOWN_ELSEWHERE = {
     "POST /account/password": "test_account_page.py",
     "POST /account/workspace": "test_account_page.py",
     "POST /contacts/{contact_id}/erase": "test_contact_privacy.py",
+    "POST /contacts/{contact_id}/merge": "test_contact_privacy.py",
+    "POST /api/contacts/{contact_id}/merge": "test_contact_privacy.py",
     "POST /automations/{automation_id}/playbook": "test_playbook_editor.py",
     "POST /api/executions/{execution_id}/cancel": "the page's button in this walk takes the same action",
     "POST /api/executions/{execution_id}/retry": "tests/tasks/test_operators.py",

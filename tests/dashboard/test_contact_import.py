@@ -57,6 +57,7 @@ def test_a_row_with_the_addresses_of_two_contacts_names_both(alice: Producer) ->
     alice.post("/api/contacts", {"externalId": "b", "phone": "+15550199", "firstName": "Bob"})
     (rejection,) = load(alice, "email,phone\nada@example.com,+1 555 0199\n", confirm=True).json["rejected"]
     message = "+15550199 belongs to Bob (externalId b), not to Ada Byron (externalId a)"
+    assert set(rejection.pop("merge")) == {"contactId", "into"}
     assert rejection == {"line": 2, "field": "phone", "message": message}
 
 

@@ -1,4 +1,4 @@
-"""Exporting and erasing a contact over HTTP and on its page."""
+"""Exporting, erasing and merging contacts over HTTP and on their pages."""
 
 from __future__ import annotations
 
@@ -83,3 +83,56 @@ def test_an_operator_downloads_and_does_not_erase(alice: Producer, client: Brows
     assert bob.get(f"/contacts/{ada}/export").json["contact"]["firstName"] == "Ada"
     assert [bob.get(f"/contacts/{ada}/erase").status_code, post(bob, f"/contacts/{ada}/erase").status_code] == [403] * 2
     assert bob.get(f"/contacts/{UNKNOWN_ID}/export").status_code == 404
+
+
+def test_the_id_of_a_merged_contact_keeps_answering(alice: Producer, charlie: Producer) -> None:
+    ada = create_ada(alice)
+    eve = str(alice.post("/api/contacts", {"externalId": "c-2", "firstName": "Eve"}).json["contact"]["id"])
+    theirs = str(charlie.post("/api/contacts", {"externalId": "c-3"}).json["contact"]["id"])
+    for into, status in ((ada, 409), (theirs, 404), (UNKNOWN_ID, 404), ("nonsense", 404)):
+        assert (into, alice.post(f"/api/contacts/{ada}/merge", {"into": into}).status_code) == (into, status)
+
+    merged = alice.post(f"/api/contacts/{ada}/merge", {"into": eve.upper()})
+
+    assert (merged.status_code, merged.json["contactId"], merged.json["executions"]) == (202, eve, 0)
+    answer = alice.get(f"/api/contacts/{ada}").json["contact"]
+    assert (answer["id"], answer["firstName"], answer["email"]) == (eve, "Eve", "ada@example.com")
+    assert alice.request("PATCH", f"/api/contacts/{ada}", json={"lastName": "B"}).json["contact"]["id"] == eve
+    assert alice.get(f"/api/contacts/{ada}/export").json["contact"]["id"] == eve
+    assert alice.post("/api/triggers", {"type": "a", "contactId": ada}).json["contactId"] == eve
+    statuses = [
+        alice.post(f"/api/contacts/{ada}/merge", {"into": eve}).status_code,
+        alice.post(f"/api/contacts/{ada}/erase").status_code,
+        alice.request("DELETE", f"/api/contacts/{ada}").status_code,
+    ]
+    assert statuses == [409, 409, 404]
+    (entry,) = alice.get("/api/audit?action=contact.merged").json["entries"]
+    assert (entry["objectId"], entry["detail"]["into"]) == (ada, eve)
+
+
+def test_contacts_are_merged_on_the_page_after_a_search_and_a_question(alice: Producer, client: Browser) -> None:
+    ada = create_ada(alice)
+    eve = str(alice.post("/api/contacts", {"externalId": "c-2", "firstName": "Eve"}).json["contact"]["id"])
+    bob, path = sign_in_as(client, alice), f"/contacts/{ada}/merge"
+    assert path in bob.get(f"/contacts/{ada}").text
+    assert f"{path}?into={eve}" in bob.get(f"{path}?q=eve").text
+    assert "No other contact matches" in bob.get(f"{path}?q=ada").text
+    assert "Eve (c-2) stays" in read_text(bob.get(f"{path}?into={eve}").text)
+    assert [post(bob, path, into=into).status_code for into in ("", ada, UNKNOWN_ID)] == [422, 409, 404]
+
+    assert post(bob, path, into=eve).headers["Location"] == f"/contacts/{eve}"
+    assert "Contacts merged: 0 executions moved." in bob.get(f"/contacts/{eve}").text
+    moved = bob.get(f"/contacts/{ada}")
+    assert (moved.status_code, moved.headers["Location"]) == (303, f"/contacts/{eve}")
+
+
+def test_an_import_links_to_the_merge_of_two_contacts_of_one_row(alice: Producer, client: Browser) -> None:
+    ada = create_ada(alice)
+    eve = str(alice.post("/api/contacts", {"externalId": "c-2", "phone": "+15550177"}).json["contact"]["id"])
+    row = "email,phone\nada@example.com,+15550177"
+
+    (rejected,) = alice.post("/api/contacts/import", {"csv": row, "confirm": True}).json["rejected"]
+
+    assert rejected["merge"] == {"contactId": eve, "into": ada}
+    page = post(sign_in_as(client, alice), "/contacts/import", csv=row, confirm="1", previewed="email phone")
+    assert f"/contacts/{eve}/merge?into={ada}" in page.text

@@ -48,6 +48,7 @@ BODIES: dict[str, Any] = {
     "ContactFields": {"firstName": "Ada"},
     "LiftReason": {"reason": "asked"},
     "NewSuppression": {"channel": "email"},
+    "Merge": {"into": UNKNOWN_ID},
     "SuppressedAddressBody": {"channel": "email", "address": "ada@example.com"},
     "LiftedAddressBody": {"channel": "email", "address": "ada@example.com", "reason": "asked"},
     "SuppressionImport": {"csv": "address\nada@example.com"},

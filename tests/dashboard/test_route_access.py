@@ -55,8 +55,8 @@ FORMS = {
 }
 #: The permissions that the bodies grant; callers cannot grant what they lack.
 GRANTED_SCOPES = {"POST /api/invitations": {"read"}, "PATCH /api/members/{member_id}": {"read"}}
-#: Forms that name a workspace and find none: each person has only one.
-_WITHOUT_OBJECT = {"/account/workspace"}
+#: Requests that name a workspace, where each person has only one, or a contact that does not exist.
+_WITHOUT_OBJECT = {"/account/workspace", "/api/contacts/{contact_id}/merge"}
 #: Paths whose own request comes last, because it removes the objects.
 _FINAL_SUFFIXES = ("/delete", "/sign-out")
 

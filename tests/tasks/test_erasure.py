@@ -254,7 +254,8 @@ def test_an_export_has_everything_and_reads_as_json(alice: Alice) -> None:
 
     assert document["contact"]["attributes"]["plan"] == MARK
     assert {name: len(rows) for name, rows in document.items() if isinstance(rows, list)} == {
-        "suppressions": 1, "suppressedAddresses": 1, "emailTopics": 1, "conversations": 0, "receivedMessages": 1,
+        "mergedContacts": 0, "suppressions": 1, "suppressedAddresses": 1, "emailTopics": 1, "conversations": 0,
+        "receivedMessages": 1,
         "possibleOptOuts": 0, "messages": 3, "executions": 4, "triggers": 4, "runs": 2, "tasks": 1,
         "trackedExecutions": 1, "auditEntries": 1,
     }  # fmt: skip

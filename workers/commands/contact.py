@@ -1,4 +1,4 @@
-"""`beckon contact`: what a contact may ask for: an export of everything that is kept of it, and its erasure."""
+"""`beckon contact`: exporting, erasing and merging contacts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workers.console import as_json as json_option
 
 @click.group()
 def command() -> None:
-    """Export and erase contacts. A contact is named by its id, which its page and the API show."""
+    """Export, erase and merge contacts. A contact is named by its id, which its page and the API show."""
 
 
 @command.command()
@@ -53,6 +53,27 @@ def erase(contact_id: str, workspace: str, confirmed: bool, as_json: bool) -> No
         return
     rows = ", ".join(f"{kind} {count}" for kind, count in result.erased.items())
     click.echo(f"The contact is erased. Executions cancelled: {result.cancelled}. Rows erased: {rows}.")
+
+
+@command.command()
+@click.argument("contact_id", metavar="ID")
+@click.argument("into", metavar="INTO")
+@in_workspace
+@json_option
+def merge(contact_id: str, into: str, workspace: str, as_json: bool) -> None:
+    """Merge the contact ID into the contact INTO, which stays and takes what it lacks.
+
+    Executions, messages, tags and suppressions go over. This cannot be undone.
+    """
+    with connect():
+        from tasks.operators.contacts import merge_contacts
+
+        ids = (_check_id(contact_id).lower(), _check_id(into).lower())
+        result = merge_contacts(find_workspace_id(workspace), *ids, current_actor())
+    if as_json:
+        show_json({"contactId": ids[1], "executions": result.executions, "cancelled": result.cancelled})
+        return
+    click.echo(f"The contacts are merged. Executions moved: {result.executions}, cancelled: {result.cancelled}.")
 
 
 def _check_id(text: str) -> str:
