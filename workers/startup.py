@@ -54,6 +54,12 @@ class Readiness:
     reasons: tuple[str, ...]
     since: Mapping[str, str] = field(default_factory=dict)
 
+    def describe_reasons(self) -> list[str]:
+        """Return each reason with the time since which it lasts: `/readyz` names both in the same order."""
+        times: list[str] = list(self.since.values())
+        times += [""] * (len(self.reasons) - len(times))
+        return [f"{reason}, since {at}" if at else reason for reason, at in zip(self.reasons, times, strict=False)]
+
 
 class StopRequested(Exception):
     """Raised after SIGTERM, SIGINT or SIGHUP."""

@@ -12,6 +12,7 @@ import pytest
 import settings
 from tests.support.waiting import eventually
 from workers import outages
+from workers.startup import Readiness
 from workers.supervision import Program
 
 
@@ -75,3 +76,13 @@ def test_servers_that_are_not_the_copy_s_own_are_not_missed():
     rows = [Program("servers", name, "STOPPED", 0, 0, "x") for name in ("postgres", "redis")]
     assert outages.list_idle(config, rows) == []
     assert len(outages.list_idle(config.replace(embedded_database=True), rows)) == 1
+
+
+def test_each_reason_has_the_time_since_which_it_lasts() -> None:
+    since = {"redis_down": "2026-12-01T03:05:00Z", "sends_paused": "2026-12-01T03:06:00Z"}
+    readiness = Readiness("degraded", ("Redis does not answer", "Sends are paused", "engine-0 is fatal"), since)
+    assert readiness.describe_reasons() == [
+        "Redis does not answer, since 2026-12-01T03:05:00Z",
+        "Sends are paused, since 2026-12-01T03:06:00Z",
+        "engine-0 is fatal",
+    ]

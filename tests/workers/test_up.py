@@ -81,6 +81,7 @@ def test_a_paused_start_accepts_triggers_and_sends_nothing_until_resumed(running
     assert app.run("up", "--detach", "--paused").returncode == 0
     status = app.status()
     assert (status["ready"], status["reasons"]) == (False, ["Sends are paused after a restore"])
+    assert f"Sends are paused after a restore, since {status['since']['sends_paused']}" in app.run("status").stdout
 
     app.run("trigger", "contact.created", "--email", "ada@example.com", "--first-name", "Ada")
     eventually(lambda: count_waiting(app) == 1)
