@@ -218,6 +218,10 @@ def _build_response(operation: Operation, status: int) -> dict[str, Any]:
         return response
     if operation.stream:
         return {**response, "content": {"text/event-stream": {"schema": _build_event_schema(operation)}}}
+    if operation.media_type == "application/yaml":
+        # A definition's text is YAML or JSON, as its author wrote it.
+        value = {"schema": {"type": "object"}}
+        return {**response, "content": {"application/yaml": value, "application/json": value}}
     is_json = operation.media_type == "application/json"
     schema = _build_success_schema(operation) if is_json else {"type": "string"}
     return {**response, "content": {operation.media_type: {"schema": schema}}}

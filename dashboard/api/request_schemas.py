@@ -16,6 +16,8 @@ from rules.schema import build_json_schema
 REF = "#/components/schemas/{model}"
 #: The characters of a string in a body and in a query.
 TEXT_PATTERN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+#: The same, for `\S`: a text that is not blank.
+NOT_BLANK_PATTERN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 LINE_PATTERN = r"^[^\x00-\x1f\x7f]*$"
 #: Marks a schema that stands for a component of this name: pydantic refuses references to what it did not define.
 COMPONENT = "x-component"
@@ -115,6 +117,8 @@ def refuse_control_characters(schema: Any, pattern: str = TEXT_PATTERN) -> Any:
             changed[name] = [refuse_control_characters(value, pattern) for value in item]
         else:
             changed[name] = item
+    if schema.get("pattern") == r"\S":
+        changed["pattern"] = NOT_BLANK_PATTERN
     if schema.get("type") == "string" and not any(name in schema for name in _EXACT):
         changed["pattern"] = pattern
     if schema.get("type") == "object" and schema.get("additionalProperties") is not False:

@@ -73,6 +73,7 @@ _BY_CHANNEL: dict[str, Any] = {
             "properties": {
                 "channel": {"const": channel},
                 "address": {"type": "string", **_ADDRESS_FORMS.get(field, {"pattern": r"^[!-~]+$"})},
+                **({} if channel == "email" else {"topic": {"type": "null"}}),
             }
         }
         for channel, field in ADDRESS_FIELDS.items()

@@ -44,7 +44,11 @@ def _format_path(document: Path) -> str:
 
 def _iter_files() -> Iterator[Path]:
     for file in [*ROOT.glob("*"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))]:
-        if file.is_file() and file.suffix in SOURCE_SUFFIXES and "vendor" not in file.parts:
+        if (
+            file.is_file()
+            and file.suffix in SOURCE_SUFFIXES
+            and not {"vendor", "node_modules"}.intersection(file.parts)
+        ):
             yield file
 
 
