@@ -356,6 +356,17 @@ _SUPPRESSED_ADDRESSES_GET_NOTHING = """
             join workflow_versions v on v.automation_id = e.automation_id and v.version = e.version
             where e.id = m.execution_id
                 and (v.definition -> 'topic' is not null or v.definition -> 'transactional' = 'true'::jsonb)))
+    union
+    -- Erased addresses are known by their hashes alone, which SQL cannot compute.
+    select m.id, m.workspace_id from messages m
+    join email_recipients r on r.workspace_id = m.workspace_id and r.address = m.to_address
+    join suppressed_topics t on t.workspace_id = r.workspace_id and t.address_hash = r.address_hash
+    join executions e on e.id = m.execution_id
+    join workflow_versions v on v.automation_id = e.automation_id and v.version = e.version
+    where m.channel = 'email' and not m.test and m.sent_at is not null
+        and coalesce(m.sending_at, m.sent_at) > t.created_at + make_interval(secs => %(grace_seconds)s)
+        and v.definition ->> 'topic' = t.topic
+        and v.definition -> 'transactional' is distinct from 'true'::jsonb
 """
 
 # A container at depth n is nested n levels deep, the attributes themselves at 0.
@@ -438,7 +449,7 @@ INVARIANTS = (
     ),
     Invariant(
         "suppressed_addresses_get_nothing",
-        "No message was sent to an address after it was suppressed.",
+        "No message was sent to an address after it, or its topic, was suppressed.",
         _SUPPRESSED_ADDRESSES_GET_NOTHING,
     ),
     Invariant(

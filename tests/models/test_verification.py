@@ -271,17 +271,32 @@ def test_a_contact_at_its_limits_is_no_violation(completed_world, values):
     assert list_broken_invariants() == set()
 
 
-def test_transactional_mail_to_who_unsubscribed_is_no_violation(completed_world):
-    completed_world(
-        "insert into suppressed_addresses (id, workspace_id, channel, address, reason, created_at) select %(new)s, "
-        "workspace_id, channel, to_address, 'unsubscribed', sent_at - interval '61 seconds' from messages "
-        "where id = %(m)s"
-    )
+SUPPRESS = (
+    "insert into suppressed_addresses (id, workspace_id, channel, address, reason, created_at) select %(new)s, "
+    "workspace_id, channel, to_address, %(reason)s, sent_at - interval '61 seconds' from messages where id = %(m)s"
+)
+CHANGE_DEFINITION = "update workflow_versions set definition = definition || %(change)s where automation_id = %(a)s"
+
+
+def test_transactional_mail_to_who_unsubscribed_is_no_violation_unless_they_complained(completed_world):
+    completed_world(SUPPRESS, reason="unsubscribed")
     assert list_broken_invariants() == {"suppressed_addresses_get_nothing"}
+    completed_world(CHANGE_DEFINITION, change='{"transactional": true}')
+    assert list_broken_invariants() == set()
+    completed_world(SUPPRESS, reason="complained")
+    assert list_broken_invariants() == {"suppressed_addresses_get_nothing"}
+
+
+def test_mail_of_a_suppressed_topic_is_reported(completed_world):
+    completed_world("insert into email_recipients select workspace_id, 'h', to_address from messages where id = %(m)s")
     completed_world(
-        "update workflow_versions set definition = definition || '{\"transactional\": true}' "
-        "where automation_id = %(a)s"
+        "insert into suppressed_topics select %(new)s, workspace_id, 'h', 'News', 'unsubscribed', "
+        "sent_at - interval '61 seconds' from messages where id = %(m)s"
     )
+    for topic, broken in (("Offers", set()), ("News", {"suppressed_addresses_get_nothing"})):
+        completed_world(CHANGE_DEFINITION, change=f'{{"topic": "{topic}"}}')
+        assert list_broken_invariants() == broken
+    completed_world(CHANGE_DEFINITION, change='{"transactional": true}')
     assert list_broken_invariants() == set()
 
 

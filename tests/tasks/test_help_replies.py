@@ -13,6 +13,7 @@ from sandbox.server import RunningSandbox
 from settings import Settings
 from tasks import periodic_jobs
 from tasks.runtime.engine import Engine
+from tasks.steps.help_replies import send_help_reply
 from tests.support.factories import Alice, wait_until_finished
 from tests.support.rows import fetch_row, fetch_rows
 from tests.support.waiting import eventually
@@ -103,7 +104,8 @@ def test_a_pause_delays_the_answer(alice: Alice, sandbox: RunningSandbox, settin
     pause.start("provider", "telnyx", alice.workspace_id)
     receive()
     (row,) = fetch_rows("select id from help_replies")
-    assert help_reply.claim(row["id"]) is None
+    send_help_reply.fn(row["id"])
+    assert fetch_rows("select status from help_replies") == [{"status": "pending"}]
     pause.resume("provider", "telnyx", alice.workspace_id)
     execute("update help_replies set created_at = created_at - interval '1 minute'")
     periodic_jobs.enqueue_waiting_callbacks(settings)

@@ -522,6 +522,26 @@ def test_stop_suppresses_the_channel_and_starts_nothing(alice: Alice) -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "listed"),
+    [
+        ({"text": "stop please"}, 1),
+        ({"text": "leave me alone"}, 1),
+        ({"text": "Cancel"}, 0),
+        ({"text": "stop please", "quick_reply": {"payload": "S"}}, 0),
+        ({"text": "no more", "reply_to": {"story": {"id": "1"}}}, 0),
+    ],
+)
+def test_a_typed_message_that_may_opt_out_is_listed_and_starts_its_automations(
+    alice: Alice, message: dict[str, Any], listed: int
+) -> None:
+    automation = alice.automation(TAG, trigger="instagram.message")
+    deliver_webhooks(event(message={"mid": "m-1", **message}))
+    rows = fetch_rows("select channel from possible_opt_outs")
+    assert (rows, fetch_rows("select 1 from suppressed_addresses")) == ([{"channel": "instagram"}] * listed, [])
+    assert count_executions(automation) == [0 if "reply_to" in message else 1]
+
+
+@pytest.mark.parametrize(
     ("message", "reasons"),
     [
         ({"text": "Start"}, []),
