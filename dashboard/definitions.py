@@ -5,6 +5,7 @@ One that takes too long has a problem that says so, like any other that cannot b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dashboard.access import current_settings
@@ -68,11 +69,24 @@ def require_valid_text(text: str, automation_type: str | None = None) -> TextChe
 
 
 def rewrite_text(source: str | None, definition: Any) -> str | None:
-    """The text with the changes that make it another definition, so that comments stay; None without a text."""
+    """The text with the changes that make it another definition, so that comments stay; None without a text that can
+    be parsed."""
     if source is None:
         return None
     edited: str | None = parse_apart("definition_rewrite", source.encode(), definition=definition)
     return edited
+
+
+def edit_text(source: str, edits: Sequence[Sequence[Any]]) -> str:
+    """The text with edits (operation, path, value, target). Raises `ProblemError` 422 with the edit's path, or where
+    the text cannot be parsed."""
+    edited: str = parse_apart("definition_edit", source.encode(), edits=[list(edit) for edit in edits])
+    return edited
+
+
+def read_text(source: str) -> Any:
+    """The document in a text, valid or not. Raises `ProblemError` 422 where it cannot be parsed."""
+    return parse_apart("definition_read", source.encode())
 
 
 def _describe_cost(error: ProblemError) -> str:

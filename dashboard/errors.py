@@ -52,12 +52,15 @@ class ProblemError(Exception):
         *,
         retry_after: int | None = None,
         headers: Mapping[str, str] | None = None,
+        fields: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.problems = list(problems)
         self.headers = dict(headers or {})
+        #: What the problem document has beside the members of every one.
+        self.fields = dict(fields or {})
         if retry_after is not None:
             self.headers["Retry-After"] = str(retry_after)
 
@@ -86,6 +89,7 @@ def build_problem_response(error: ProblemError) -> flask.Response:
         "detail": error.detail,
         "success": False,
         "errors": serialize_problems(error.problems),
+        **error.fields,
     }
     response = flask.current_app.response_class(
         flask.json.dumps(body), error.status, mimetype="application/problem+json"

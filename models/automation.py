@@ -50,6 +50,7 @@ class _LockedRow(TypedDict):
     automatic_retries: bool
     draft_saved_at: datetime | None
     draft_saved_by: str | None
+    draft_source: str | None
     draft_revision: int
     draft_base_version: int | None
 
@@ -235,6 +236,9 @@ def save_draft_source(
         row = _lock(workspace_id, automation_id)
         if row["version"] != base_version:
             raise Conflict(f"Version {row['version']} was published in the meantime.", "baseVersion")
+        if row["draft_source"] == source and row["draft_revision"] == revision + 1:
+            # The answer to the same request was lost.
+            return SavedDraft(row["draft_revision"], row["draft_saved_at"])
         _require_revision(row, revision)
         saved_at = fetch_value(call(now()))
         fields = _build_draft(row, document, source, saved_at, actor)
@@ -273,7 +277,8 @@ def _build_draft(
     return {
         "draft": document, "draft_source": source, "draft_saved_at": saved_at,
         "draft_saved_by": None if saved_at is None else actor.name,
-        "draft_revision": row["draft_revision"] + 1,
+        # A publication without a draft changes none.
+        "draft_revision": row["draft_revision"] + (saved_at is not None or row["draft_saved_at"] is not None),
         "draft_base_version": None if saved_at is None else row["version"],
     }  # fmt: skip
 
@@ -333,6 +338,7 @@ def _lock(workspace_id: str, automation_id: str) -> _LockedRow:
             Automation.automatic_retries,
             Automation.draft_saved_at,
             Automation.draft_saved_by,
+            Automation.draft_source,
             Automation.draft_revision,
             Automation.draft_base_version,
         )

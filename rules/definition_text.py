@@ -9,7 +9,7 @@ from typing import Any
 from rules.language import AutomationType, infer_type
 from rules.outbound_urls import Networks
 from rules.parsing import DefinitionError, read
-from rules.problems import Problem
+from rules.problems import Problem, join_path
 from rules.serialization import write
 from rules.source_tree import find_position, map_positions
 from rules.validation import validate
@@ -53,9 +53,37 @@ def check_text(
 
 def locate_problems(text: str, problems: Sequence[Problem]) -> list[TextProblem]:
     """Return the problems with their places in the text."""
-    positions = map_positions(text) if problems else {}
-    places = [(problem, find_position(problem.path, positions) or (None, None)) for problem in problems]
-    return [TextProblem(problem.path, problem.message, *place) for problem, place in places]
+    if not problems:
+        return []
+    positions, paths = map_positions(text), _map_step_paths(text)
+    places = [find_position(_resolve_step(problem.path, paths), positions) or (None, None) for problem in problems]
+    return [TextProblem(problem.path, problem.message, *place) for problem, place in zip(problems, places, strict=True)]
+
+
+def _resolve_step(path: str, paths: Mapping[str, str]) -> str:
+    """Return `steps[2].on_unknown` for `steps.hello.on_unknown`."""
+    root, _, rest = path.partition(".")
+    name, dot, field = rest.partition(".")
+    return f"{paths[name]}{dot}{field}" if root == "steps" and name in paths else path
+
+
+def _map_step_paths(text: str) -> dict[str, str]:
+    """Return the path of each step by its id; empty where the text cannot be parsed."""
+    try:
+        document = read(text)
+    except DefinitionError:
+        return {}
+    paths: dict[str, str] = {}
+    stack: list[tuple[object, str]] = [(document, "")]
+    while stack:
+        value, path = stack.pop()
+        if isinstance(value, dict):
+            if isinstance(value.get("id"), str) and "action" in value:
+                paths.setdefault(value["id"], path)
+            stack.extend((item, join_path(path, str(name))) for name, item in value.items())
+        elif isinstance(value, list):
+            stack.extend((item, f"{path}[{index}]") for index, item in enumerate(value))
+    return paths
 
 
 def replace_trigger(document: Any, trigger: object) -> Any:

@@ -14,15 +14,16 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from rules import tracking_bodies
-from rules.body_json import BodyError, parse_body, parse_form, parse_signed_json
+from rules.body_json import BodyError, invalid_body, parse_body, parse_form, parse_signed_json
 from rules.contact_columns import Column
 from rules.contact_file import ContactFile, parse_contact_file
 from rules.definition_text import TextCheck, TextProblem, check_text
 from rules.json_text import dump_exact_json, load_exact_json
 from rules.outbound_urls import Networks
 from rules.parser_messages import Request
+from rules.parsing import DefinitionError, read
 from rules.problems import Problem
-from rules.source_edits import rewrite
+from rules.source_edits import Edit, EditError, edit_text, rewrite
 from rules.suppression_file import parse_suppression_file
 from rules.tracking import TrackedAction, TrackedExecution
 from rules.trigger_bodies import parse_entry, read_batch
@@ -139,8 +140,31 @@ def _validate(raw: bytes, automation_type: str, networks: Sequence[str]) -> list
     return _list_problems(problems)
 
 
-def _rewrite(raw: bytes, definition: Any) -> str:
-    return rewrite(raw.decode(), definition)
+def _rewrite(raw: bytes, definition: Any) -> str | None:
+    try:
+        return rewrite(raw.decode(), definition)
+    except DefinitionError:
+        return None
+
+
+def _edit(raw: bytes, edits: Sequence[Sequence[Any]]) -> str:
+    try:
+        return edit_text(raw.decode(), [Edit(op, tuple(path), value, tuple(to)) for op, path, value, to in edits])
+    except EditError as error:
+        raise invalid_body([Problem(error.path or "edits", error.message)]) from None
+    except DefinitionError as error:
+        raise _refuse_source(error) from None
+
+
+def _read_document(raw: bytes) -> Any:
+    try:
+        return read(raw.decode())
+    except DefinitionError as error:
+        raise _refuse_source(error) from None
+
+
+def _refuse_source(error: DefinitionError) -> BodyError:
+    return invalid_body([Problem("source", str(error))])
 
 
 def _list_problems(problems: Sequence[Problem]) -> list[list[str]]:
@@ -164,4 +188,6 @@ PARSERS: dict[str, Parser] = {
     "definition": _validate,
     "definition_text": _check_text,
     "definition_rewrite": _rewrite,
+    "definition_edit": _edit,
+    "definition_read": _read_document,
 }

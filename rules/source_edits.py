@@ -174,7 +174,7 @@ def _compare_lists(old: list[Any], new: list[Any], path: Path) -> Iterator[Edit]
             yield Edit("delete", (*path, current.index(key)))
             current.remove(key)
     stale = [key for key in current if key not in new_keys]
-    stable = _find_stable(current, new_keys)
+    stable = find_stable(current, new_keys)
     for index, (key, value) in enumerate(zip(new_keys, new, strict=True)):
         if key in stable:
             continue
@@ -195,7 +195,7 @@ def _compare_lists(old: list[Any], new: list[Any], path: Path) -> Iterator[Edit]
             yield from _compare(items[key], value, (*path, index))
 
 
-def _find_stable(current: Sequence[str], keys: Sequence[str]) -> set[str]:
+def find_stable(current: Sequence[str], keys: Sequence[str]) -> set[str]:
     """Return the longest part of the current order that is also the new one: these items stay where they are."""
     places = {key: place for place, key in enumerate(keys)}
     chains: list[list[str]] = [[]]

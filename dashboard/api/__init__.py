@@ -12,9 +12,12 @@ from dashboard.api import openapi
 from dashboard.api.analytics import analytics
 from dashboard.api.analytics_export import analytics_export
 from dashboard.api.audit import audit_log
+from dashboard.api.automation_versions import automation_versions
 from dashboard.api.automations import automations
 from dashboard.api.channels import channels
 from dashboard.api.contact_privacy import contacts
+from dashboard.api.definition_edits import definition_edits
+from dashboard.api.drafts import drafts
 from dashboard.api.executions import executions
 from dashboard.api.health import health
 from dashboard.api.invitations import invitations
@@ -46,7 +49,7 @@ RESOURCES: tuple[Resource, ...] = (
     triggers, tracking, automations, executions, contacts, keys, invitations, members, queues, analytics, monitor, runs,
     switches, model_settings, health, search, description, channels, audit_log, preferences, site_keys, test_runs,
     tracked_executions, playbooks, analytics_export,
-    playbook_previews, webhook_secrets, suppressions, possible_opt_outs,
+    playbook_previews, webhook_secrets, suppressions, possible_opt_outs, drafts, automation_versions, definition_edits,
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ import metrics
 from dashboard.access import Caller
 from dashboard.api.automations import require_automation
 from dashboard.bodies import BODY_LIMIT
-from dashboard.definitions import find_problems
+from dashboard.definitions import find_problems, rewrite_text
 from dashboard.errors import ProblemError
 from dashboard.pages import layout, playbook_fields, playbook_form
 from dashboard.pages.playbook_form import Document
@@ -113,7 +113,13 @@ def _save(call: Caller, row: AutomationDetail, document: Document, name: str) ->
         is_saved = document == playbook_form.normalize(find_draft(row))
         if not is_saved or base_version != row["version"]:
             automation.save_draft(
-                call.workspace_id, row["id"], document, call.actor, base_version=base_version, seen_draft=seen_draft
+                call.workspace_id,
+                row["id"],
+                document,
+                call.actor,
+                base_version=base_version,
+                seen_draft=seen_draft,
+                source=_edit_source(row, document),
             )
     workflow_cache.invalidate(call.workspace_id)
 
@@ -134,11 +140,16 @@ def _publish(call: Caller, row: AutomationDetail, document: Document, name: str)
     return layout.redirect(f"/automations/{row['id']}/edit", notice)
 
 
+def _edit_source(row: AutomationDetail, document: Document) -> str | None:
+    """The text of the draft, else of the published version, with what the form changes; None without a text."""
+    return rewrite_text(row["draft_source"] if row["has_draft"] else row["source"], document)
+
+
 def _publish_version(call: Caller, row: AutomationDetail, document: Document) -> int:
     form = flask.request.form
     publication = automation.publish(
         call.workspace_id, row["id"], document, call.actor, expected_version=_parse_version(),
-        is_valid=True, note=form.get("note", "").strip()[:200] or None,
+        is_valid=True, note=form.get("note", "").strip()[:200] or None, source=_edit_source(row, document),
     )  # fmt: skip
     if form.get("turn_on") == "true":
         automation.toggle(call.workspace_id, row["id"], True, call.actor)

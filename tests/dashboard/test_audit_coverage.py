@@ -23,6 +23,11 @@ _DRAFT = "a draft runs nothing; its publication has an entry"
 WITHOUT_ENTRY = {
     "POST /api/ai-automations/{automation_id}/monitor": _READS,
     "POST /api/workspaces/{workspace_id}/automations/validate": _READS,
+    "POST /api/workspaces/{workspace_id}/automations/edit": _READS,
+    "POST /api/workspaces/{workspace_id}/automations/variables": _READS,
+    "PUT /api/workspaces/{workspace_id}/automations/{automation_id}/draft": _DRAFT,
+    "DELETE /api/workspaces/{workspace_id}/automations/{automation_id}/draft": _DRAFT,
+    "POST /api/workspaces/{workspace_id}/automations/{automation_id}/versions/{version}/restore": _DRAFT,
     "POST /automations/check": _READS,
     "POST /automations/{automation_id}/preview": "a signed address of the operator's page for ten minutes",
     "POST /automations/{automation_id}/versions/{version}/restore": _DRAFT,
@@ -38,6 +43,7 @@ WITHOUT_ENTRY = {
 }
 #: Routes whose objects this walk has no longer, or whose form needs more; another test looks for their entry.
 SHOWN_ELSEWHERE = {
+    "POST /api/workspaces/{workspace_id}/automations/{automation_id}/publish": "test_drafts.py",
     "POST /account/password": "test_account_page.py",
     "POST /account/workspace": "test_account_page.py",
     "POST /contacts/{contact_id}/erase": "test_contact_privacy.py",

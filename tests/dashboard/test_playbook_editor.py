@@ -239,7 +239,8 @@ def test_a_version_is_compared_with_the_one_before_and_restored_as_a_draft(bob: 
     for version in ("0", "3", "x", "9" * 30, "-1"):
         assert bob.get(f"/automations/{playbook['id']}/versions/{version}").status_code == 404
     workflow = alice.create()
-    assert post(bob, f"/automations/{workflow['id']}/versions/1/restore").status_code == 422
+    assert post(bob, f"/automations/{workflow['id']}/versions/1/restore").status_code == 303
+    assert fetch(alice, workflow["id"])["hasDraft"] is True
 
 
 def test_the_yaml_view_shows_and_saves_the_same_draft(bob: Browser, alice: Producer) -> None:

@@ -13,6 +13,7 @@ from rules.language import AUTOMATION_TYPES
 from rules.outbound_urls import Networks
 from rules.problems import Problem
 from workers.automation_tests import test
+from workers.automation_versions import diff, find_automation, restore, versions
 from workers.console import (
     CommandError,
     connect,
@@ -27,7 +28,6 @@ from workers.console import (
 from workers.console import as_json as json_option
 
 if TYPE_CHECKING:
-    from models.reports.automations import AutomationDetail
     from rules.definition_text import TextCheck
 
 _TYPE = click.option(
@@ -168,7 +168,7 @@ def publish(automation_id: str, file: Path, note: str | None, workspace: str, as
         from models import automation
         from rules.definition_text import get_source
 
-        workspace_id, row = _find_automation(workspace, automation_id)
+        workspace_id, row = find_automation(workspace, automation_id)
         checked = _require_valid(file, text, row["type"])
         if text == get_source(row["source"], row["definition"]):
             click.echo(f"Nothing to publish: version {row['version']} is identical.", err=True)
@@ -201,7 +201,7 @@ def export(automation_id: str, workspace: str, version: int | None, as_json: boo
         from models.reports import automations as report
         from rules.definition_text import get_source
 
-        workspace_id, row = _find_automation(workspace, automation_id)
+        workspace_id, row = find_automation(workspace, automation_id)
         published = report.find_published(workspace_id, row["id"], version or row["version"])
     if published is None:
         raise CommandError("This automation has no such version." if version else "It has no published version.")
@@ -221,23 +221,12 @@ def schema() -> None:
     show_json(build_json_schema())
 
 
-def _find_automation(workspace: str, automation_id: str) -> tuple[str, AutomationDetail]:
-    from models.ids import is_id
-    from models.reports import automations as report
-
-    workspace_id = find_workspace_id(workspace)
-    row = report.find(workspace_id, automation_id) if is_id(automation_id) else None
-    if row is None:
-        raise CommandError("There is no automation with that id.")
-    return workspace_id, row
-
-
 def _switch(workspace: str, automation_id: str, enabled: bool) -> None:
     with connect():
         from ephemeral import workflow_cache
         from models import automation
 
-        workspace_id, row = _find_automation(workspace, automation_id)
+        workspace_id, row = find_automation(workspace, automation_id)
         automation.toggle(workspace_id, automation_id, enabled, current_actor())
         workflow_cache.invalidate(workspace_id)
     click.echo(f'"{row["name"]}" is {"on" if enabled else "off"}.')
@@ -259,4 +248,5 @@ def disable(automation_id: str, workspace: str) -> None:
     _switch(workspace, automation_id, False)
 
 
-command.add_command(test)
+for _command in (test, versions, diff, restore):
+    command.add_command(_command)

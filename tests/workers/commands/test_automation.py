@@ -140,3 +140,35 @@ def test_a_file_becomes_a_playbook_and_a_hostile_one_is_refused(alice, beckon, a
     for arguments in (("import", str(file)), ("publish", automation_id, str(file))):
         assert "a browser executes its value" in alice_beckon("automation", *arguments, code=1).stderr
     assert automations.find(alice.workspace_id, automation_id)["version"] == 1
+
+
+SOURCE = (
+    b"# Ada owns it\r\ntrigger: {type: contact.created}\r\nsteps:\r\n- id: end # at once\r\n  action: stop\r\n\r\n \r\n"
+)
+
+
+def test_a_file_is_imported_published_and_exported_byte_for_byte(alice, alice_beckon, alice_json, tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_bytes(b"\xef\xbb\xbf" + SOURCE)
+    automation_id = alice_json("automation", "import", str(file))["id"]
+    row = automations.find(alice.workspace_id, automation_id)
+    assert row["source"].encode() == file.read_bytes()
+    assert "is identical" in alice_beckon("automation", "publish", automation_id, str(file)).stderr
+    file.write_bytes(SOURCE.replace(b"Ada", b"Ben"))
+    assert alice_json("automation", "publish", automation_id, str(file), "--note", "A new owner")["version"] == 2
+    versions = alice_json("automation", "versions", automation_id)["versions"]
+    assert [version["note"] for version in versions] == ["A new owner", None]
+    assert "+ # Ben owns it" in alice_beckon("automation", "diff", automation_id, "1").stdout
+    alice_beckon("automation", "restore", automation_id, "1")
+    assert "saved a draft" in alice_beckon("automation", "restore", automation_id, "1", code=1).stderr
+    restored = automations.find(alice.workspace_id, automation_id)
+    assert (restored["draft_source"].encode(), restored["version"]) == (b"\xef\xbb\xbf" + SOURCE, 2)
+    assert "Draft saved by" in alice_beckon("automation", "versions", automation_id).stdout
+
+
+def test_a_file_is_validated_for_a_type_with_lines(beckon, tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_bytes(SOURCE)
+    answer = beckon("automation", "validate", str(file), "--type", "comment_to_dm", "--json", code=1).stdout
+    (error,) = json.loads(answer)["errors"]
+    assert (error["path"], error["line"], error["column"]) == ("trigger.type", 2, 11)
