@@ -25,7 +25,7 @@ Section = Literal["sender", "delivery", "retention"]
 
 @dataclass(frozen=True)
 class Preferences:
-    """A workspace's preferences; None takes the default. `keep_days` is in days."""
+    """A workspace's preferences; None takes the default. `keep_days` and `keep_text_days` are in days."""
 
     sender_name: str | None = None
     sender_address: str | None = None
@@ -33,13 +33,14 @@ class Preferences:
     help_text: str | None = None
     when_unknown: WhenUnknown | None = None
     keep_days: int | None = None
+    keep_text_days: int | None = None
 
 
 def load(workspace_id: str) -> Preferences:
     """Return the workspace's preferences. Raises `NotFound`."""
     query = Workspace.select(
         Workspace.sender_name, Workspace.sender_address, Workspace.postal_address, Workspace.help_text,
-        Workspace.when_unknown, Workspace.keep_days,
+        Workspace.when_unknown, Workspace.keep_days, Workspace.keep_text_days,
     )  # fmt: skip
     with acting_as(workspace_id):
         preferences = fetch_first(Preferences, query.where(Workspace.id == workspace_id))

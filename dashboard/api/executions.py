@@ -85,6 +85,7 @@ _STEPS = schemas.array_of(
 _MESSAGES = schemas.array_of(
     schemas.record(
         id=schemas.ID, channel=schemas.TEXT, to=schemas.TEXT, subject=schemas.nullable(schemas.TEXT), body=schemas.TEXT,
+        bodyLength=schemas.nullable(schemas.COUNT),
         status=schemas.TEXT, provider=schemas.TEXT, sandbox=schemas.BOOL,
         providerMessageId=schemas.nullable(schemas.TEXT), sentAt=schemas.nullable(schemas.TIME),
         nextLookupAt=schemas.nullable(schemas.TIME),

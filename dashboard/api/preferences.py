@@ -15,6 +15,7 @@ from dashboard.responses import success
 from models import workspace_preferences
 from models.checks.execution_retention import KEEP_DAYS, MIN_KEEP_DAYS
 from models.checks.retention import PERIODS
+from models.checks.text_retention import KEEP_TEXT_DAYS
 from models.workspace_preferences import Preferences
 from providers.registry import SENDERS
 from rules.contacts import normalise_email
@@ -32,7 +33,8 @@ _DELIVERY = {
     "defaults": schemas.record(**dict.fromkeys(SENDERS, schemas.TEXT)),
 }
 _RETENTION = {
-    "keepDays": schemas.nullable(schemas.COUNT), "default": schemas.COUNT, "minimum": schemas.COUNT,
+    "keepDays": schemas.nullable(schemas.COUNT), "keepTextDays": schemas.nullable(schemas.COUNT),
+    "default": schemas.COUNT, "minimum": schemas.COUNT,
     "periods": schemas.array_of(schemas.record(what=schemas.TEXT, days=schemas.COUNT, adjustable=schemas.BOOL)),
 }  # fmt: skip
 
@@ -68,9 +70,13 @@ class DeliveryUpdate(Body):
 
 
 class RetentionUpdate(Body):
-    """The days for which executions with their messages, triggers and received messages are kept; null: the default."""
+    """The days for which executions with their messages, triggers and received messages are kept, and for which their
+    texts are; null: the default. Omitted `keepTextDays` stay."""
 
     keep_days: Annotated[WholeNumber, Field(ge=MIN_KEEP_DAYS, le=KEEP_DAYS)] | None = Field(alias="keepDays")
+    keep_text_days: Annotated[WholeNumber, Field(ge=MIN_KEEP_DAYS, le=KEEP_TEXT_DAYS)] | None = Field(
+        None, alias="keepTextDays"
+    )
 
 
 @preferences.api("GET", "/api/settings/sender", permission="read", response=_SENDER)
@@ -131,23 +137,29 @@ def show_retention(call: Caller) -> Any:
 @preferences.api("PUT", "/api/settings/retention", permission="admin", body=RetentionUpdate, response=_RETENTION)
 def change_retention(call: Caller, body: RetentionUpdate) -> Any:
     """Change for how many days the workspace keeps its executions and messages."""
-    changes = {"keep_days": body.keep_days}
-    return _build_retention(workspace_preferences.change(call.workspace_id, "retention", changes, call.actor))
+    return _build_retention(save_retention(call, body))
+
+
+def save_retention(call: Caller, body: RetentionUpdate) -> Preferences:
+    """Change the given periods."""
+    changes = {name: getattr(body, name) for name in body.model_fields_set}
+    return workspace_preferences.change(call.workspace_id, "retention", changes, call.actor)
 
 
 def _build_retention(current: Preferences) -> Any:
     return success(
-        keepDays=current.keep_days, default=KEEP_DAYS, minimum=MIN_KEEP_DAYS, periods=list_periods(current.keep_days)
-    )
+        keepDays=current.keep_days, keepTextDays=current.keep_text_days, default=KEEP_DAYS, minimum=MIN_KEEP_DAYS,
+        periods=list_periods(current),
+    )  # fmt: skip
 
 
-def list_periods(keep_days: int | None) -> list[dict[str, Any]]:
-    """What is kept for how long, where the workspace keeps its history for `keep_days`."""
+def list_periods(current: Preferences) -> list[dict[str, Any]]:
+    """What is kept for how long in a workspace with these preferences."""
     return [
         {
             "what": period.what,
-            "days": (keep_days or period.days) if period.adjustable else period.days,
-            "adjustable": period.adjustable,
+            "days": (period.setting and getattr(current, period.setting)) or period.days,
+            "adjustable": period.setting is not None,
         }
         for period in PERIODS
     ]

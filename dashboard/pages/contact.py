@@ -14,7 +14,8 @@ from dashboard.bodies import check
 from dashboard.errors import not_found
 from dashboard.pages import contact_fields, labels, layout
 from dashboard.pages.forms import read_field
-from models import contact, contact_merge, contact_task, suppression
+from models import contact, contact_merge, contact_task, suppression, workspace_preferences
+from models.checks.text_retention import KEEP_TEXT_DAYS
 from models.contact import ContactDetailRow
 from models.errors import Conflict
 from models.execution_filters import ExecutionFilters
@@ -96,6 +97,7 @@ def _render_page(call: Caller, row: ContactDetailRow, editing: bool, **panel: An
         more_executions=len(execution_rows) > MAX_EXECUTIONS,
         tasks=contact_task.list_for_contact(call.workspace_id, contact_id, MAX_TASKS),
         may_own="admin" in call.permissions,
+        keep_text_days=workspace_preferences.load_cached(call.workspace_id).keep_text_days or KEEP_TEXT_DAYS,
     )
 
 

@@ -14,7 +14,9 @@ from dashboard.bodies import check
 from dashboard.errors import not_found
 from dashboard.pages import labels, layout, remedies, timeline
 from dashboard.pages.path import build_path
+from models import workspace_preferences
 from models.audit import AuditActor
+from models.checks.text_retention import KEEP_TEXT_DAYS
 from models.errors import Conflict
 from models.execution_filters import ExecutionFilters
 from models.ids import is_id
@@ -99,6 +101,7 @@ def _build_context(call: Caller, execution: ExecutionDetail) -> dict[str, Any]:
     origin = report.fetch_origin(call.workspace_id, execution["id"])
     return {
         "execution": execution,
+        "keep_text_days": workspace_preferences.load_cached(call.workspace_id).keep_text_days or KEEP_TEXT_DAYS,
         "origin": origin or {},
         "not_chosen": _name_not_chosen(call, origin),
         "error": labels.find_current_error(execution),

@@ -14,6 +14,7 @@ from dashboard.api.preferences import (
     RetentionUpdate,
     SenderUpdate,
     list_periods,
+    save_retention,
     save_sender,
 )
 from dashboard.api.webhook_secrets import read_secrets, rotate_secret
@@ -68,7 +69,7 @@ def show() -> Any:
         switches=rows,
         model=model,
         own=own,
-        periods=list_periods(own.keep_days),
+        periods=list_periods(own),
         keep_range=(MIN_KEEP_DAYS, KEEP_DAYS),
         signing=read_secrets(call) if "admin" in call.permissions else None,
         may_own="admin" in call.permissions,
@@ -115,10 +116,11 @@ def change_delivery() -> Any:
 def change_retention() -> Any:
     """Change for how many days history is kept; an empty field takes the default."""
     call = layout.require_page_permission("admin")
-    body, problems = check(RetentionUpdate, {"keepDays": _parse_number(forms.read_field("keepDays").strip())})
+    fields = {name: _parse_number(forms.read_field(name).strip()) for name in ("keepDays", "keepTextDays")}
+    body, problems = check(RetentionUpdate, fields)
     if body is None:
         return _refuse(problems, "#retention")
-    workspace_preferences.change(call.workspace_id, "retention", {"keep_days": body.keep_days}, call.actor)
+    save_retention(call, body)
     return layout.redirect("/settings#retention", "Retention saved. Older history is removed within the hour.")
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from peewee import fn
 
 from models import sample_contact, webhook_token
-from models.checks import execution_retention
+from models.checks import execution_retention, text_retention
 from models.checks.execution_retention import KEEP_DAYS, KEEP_TEST_DAYS
+from models.checks.text_retention import KEEP_TEXT_DAYS
 from models.database import transaction
 from models.expressions import now
 from models.queries import call, execute, fetch, fetch_value
@@ -53,18 +54,19 @@ MAX_BATCHES = 50
 
 @dataclass(frozen=True)
 class RetentionPeriod:
-    """How long something is kept; `adjustable` ones are a workspace's own, up to `days`."""
+    """How long something is kept: `days`, or less where the workspace's preference `setting` says so."""
 
     what: str
     days: int
-    adjustable: bool = False
+    setting: Literal["keep_days", "keep_text_days"] | None = None
 
 
 #: What is kept for how long, for people.
 PERIODS = (
-    RetentionPeriod("Executions with their steps, messages and prompts", KEEP_DAYS, adjustable=True),
-    RetentionPeriod("Triggers", KEEP_DAYS, adjustable=True),
-    RetentionPeriod("Messages received from contacts", KEEP_DAYS, adjustable=True),
+    RetentionPeriod("Executions with their steps and messages", KEEP_DAYS, "keep_days"),
+    RetentionPeriod("Triggers", KEEP_DAYS, "keep_days"),
+    RetentionPeriod("Messages received from contacts", KEEP_DAYS, "keep_days"),
+    RetentionPeriod("Texts of messages and generated texts; then their length", KEEP_TEXT_DAYS, "keep_text_days"),
     RetentionPeriod("Stage history and counted runs", KEEP_DAYS),
     RetentionPeriod("Executions of playbooks with their actions", KEEP_DAYS),
     RetentionPeriod("Providers' callbacks", KEEP_CALLBACK_DAYS),
@@ -89,6 +91,7 @@ def run_once() -> dict[str, int]:
         created = int(fetch_value(call(fn.ensure_history_partitions(HISTORY_MONTHS_AHEAD))))
     counts = {"partitions_made": created + execution_retention.create_partitions()}
     counts |= _rotate_run_partitions() | _rotate_tracking_partitions() | execution_retention.remove_expired()
+    counts |= text_retention.remove_expired()
     with transaction():
         return counts | _remove_expired_rows()
 

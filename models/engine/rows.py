@@ -115,6 +115,8 @@ class StoredMessageRow(MessageRow):
 
     workspace_id: str
     look_up_log: list[dict[str, Any]]
+    body_length: int | None
+    body_hash: bytes | None
     look_up_requested_at: datetime | None
 
 

@@ -23,14 +23,14 @@ from rules.stages import MessageStatus
 
 # By hand: each direction is limited by its own index before the two are merged.
 _FETCH_CONVERSATION = """
-    (select 'in' as direction, channel, kind, null as subject, text, at, null as status,
+    (select 'in' as direction, channel, kind, null as subject, text, text_length, at, null as status,
         edited_at is not null as edited, deleted_at is not null as deleted, null::uuid as execution_id,
         null as automation_name, false as sandbox
     from received_messages where workspace_id = %(workspace)s and contact_id = %(contact)s
     order by at desc limit %(limit)s)
     union all
-    (select 'out', m.channel, 'message', m.subject, m.body, m.sent_at, m.status, false, false, m.execution_id,
-        a.name, m.sandbox
+    (select 'out', m.channel, 'message', m.subject, m.body, m.body_length, m.sent_at, m.status, false, false,
+        m.execution_id, a.name, m.sandbox
     from messages m left join automations a on a.id = m.automation_id
     where m.workspace_id = %(workspace)s and m.contact_id = %(contact)s and m.sent_at is not null and not m.test
         and m.channel = any(%(channels)s)
@@ -60,6 +60,8 @@ class ConversationRow(TypedDict):
     kind: str
     subject: str | None
     text: str | None
+    #: The characters of a text that retention removed.
+    text_length: int | None
     at: datetime
     edited: bool
     deleted: bool

@@ -151,6 +151,8 @@ class _MessageRow(TypedDict):
     to: str
     subject: str | None
     body: str
+    #: The characters of a text that retention removed.
+    body_length: int | None
     format: str
     status: MessageStatus
     provider: str
@@ -396,7 +398,8 @@ def _fetch_messages(execution_id: str) -> list[MessageItem]:
     detail = Message.detail
     query = Message.select(
         Message.id, Message.step_id, Message.round, Message.channel, Message.to_address.alias("to"), Message.subject,
-        Message.body, Message.format, Message.status, Message.provider, Message.sandbox, Message.provider_message_id,
+        Message.body, Message.body_length, Message.format,
+        Message.status, Message.provider, Message.sandbox, Message.provider_message_id,
         Message.send_at, Message.sent_at, Message.generation_ms, Message.error_class, Message.error_message,
         Message.created_at, fn.least(Message.look_up_at, Message.look_up_requested_at).alias("next_look_up_at"),
         Message.look_up_log.alias("lookups"), detail.extract_text("way").alias("way"),

@@ -13,6 +13,7 @@ from models.tables.fields import (
     BytesField,
     EnumField,
     IdField,
+    IntegerField,
     JsonField,
     SearchField,
     Table,
@@ -145,6 +146,9 @@ class ReceivedMessage(Table):
     edited_at = TimeField(null=True)
     deleted_at = TimeField(null=True)
     created_at = TimeField(default_sql=NOW)
+    #: Of a text that retention removed: its characters, and its SHA-256.
+    text_length = IntegerField(null=True)
+    text_hash = BytesField(null=True)
 
     class Meta:
         table_name = "received_messages"
@@ -152,6 +156,7 @@ class ReceivedMessage(Table):
         indexes = (
             index("received_messages_at on received_messages (at)"),
             index("received_messages_contact on received_messages (contact_id, at desc)"),
+            index("received_messages_with_text on received_messages (workspace_id, at)", where="text is not null"),
         )
 
 

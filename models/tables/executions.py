@@ -258,6 +258,9 @@ class Message(Table):
     detail = JsonField(null=True)
     look_up_log = JsonField(default_sql="'[]'")
     look_up_requested_at = TimeField(null=True)
+    #: Of a text that retention removed: its characters, and its SHA-256.
+    body_length = IntegerField(null=True)
+    body_hash = BytesField(null=True)
 
     class Meta:
         table_name = "messages"

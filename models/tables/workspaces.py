@@ -55,13 +55,19 @@ class Workspace(Table):
     help_text = TextField(null=True)
     when_unknown = EnumField(WhenUnknown, null=True)
     keep_days = IntegerField(null=True)
+    keep_text_days = IntegerField(null=True)
+    #: Up to which end of an execution the texts are removed.
+    texts_removed_until = TimeField(null=True)
     import_columns = JsonField(default_sql="'{}'")
     webhook_secret_version = IntegerField(default_sql="0")
     webhook_secret_rotated_at = TimeField(null=True)
 
     class Meta:
         table_name = "workspaces"
-        constraints = (Check("((keep_days >= 7) AND (keep_days <= 90))", "workspaces_keep_days_check"),)
+        constraints = (
+            Check("((keep_days >= 7) AND (keep_days <= 90))", "workspaces_keep_days_check"),
+            Check("((keep_text_days >= 7) AND (keep_text_days <= 90))", "workspaces_keep_text_days_check"),
+        )
 
 
 class ModelSettings(Table):

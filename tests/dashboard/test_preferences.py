@@ -46,9 +46,11 @@ def test_the_delivery_policy_is_stored(alice: Producer) -> None:
 
 
 def test_retention_shows_what_is_kept_for_how_long(alice: Producer) -> None:
+    alice.put(RETENTION, {"keepDays": 20, "keepTextDays": 14})
     alice.put(RETENTION, {"keepDays": 30})
     response = alice.get(RETENTION).json
     assert (response["keepDays"], response["default"], response["minimum"]) == (30, 90, 7)
+    assert response["keepTextDays"] == 14
     days = {period["what"]: (period["days"], period["adjustable"]) for period in response["periods"]}
     assert days["Triggers"] == (30, True)
     assert days["Providers' callbacks"] == (30, False)

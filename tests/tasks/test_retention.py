@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -23,7 +24,16 @@ from settings import Settings
 from tasks.runtime.engine import Engine
 from tests.support.aging import age_executions, create_month, older
 from tests.support.concurrency import assert_consistent, count_lock_waiters
-from tests.support.factories import HELLO, Alice, counters, wait_for_status, wait_until_finished
+from tests.support.factories import (
+    HELLO,
+    WRITTEN,
+    Alice,
+    counters,
+    messages,
+    steps,
+    wait_for_status,
+    wait_until_finished,
+)
 from tests.support.rows import fetch_row, fetch_rows
 from tests.support.tracking import build_entry, store
 from tests.support.waiting import eventually
@@ -427,4 +437,62 @@ def test_a_workspace_that_keeps_less_loses_its_older_history_alone(engine: Engin
     assert retention.run_once()["executions"] == 1
     for table in ("executions", "triggers", "received_messages"):
         assert fetch_value(f"select array_agg(workspace_id::text) from {table}") == [charlie.workspace_id], table
+    assert_consistent()
+
+
+def move_ends(days: int) -> None:
+    """Move the ends of all executions by so many days."""
+    execute("update executions set finished_at = finished_at + make_interval(days => %s)", (days,))
+
+
+def test_texts_are_removed_after_their_own_time_and_leave_length_and_hash(
+    engine: Engine, sandbox: RunningSandbox
+) -> None:
+    alice = Alice()
+    alice.automation(WRITTEN)
+    alice.automation(WAIT_THEN_SEND, trigger="waits", name="Waits")
+    finished = wait_until_finished(alice.trigger())["id"]
+    waiting = wait_for_status(alice.trigger("waits"))["id"]
+    (sent,) = messages(finished)
+    written = steps(finished)["write"]["output"]["text"]
+    conversation.record_received(
+        alice.workspace_id, sent["contact_id"], "sms", "in-1", kind="message", text="Tschüss", at=clock.now()
+    )
+    workspace_preferences.change(alice.workspace_id, "retention", {"keep_text_days": 30}, SYSTEM)
+    assert retention.run_once()["texts"] == 0
+    move_ends(-31)
+    execute("update received_messages set at = at - interval '31 days'")
+
+    removed = retention.run_once()
+
+    assert (removed["texts"], removed["received_texts"]) == (1, 1)
+    (stripped,) = messages(finished)
+    assert (stripped["subject"], stripped["body"], stripped["body_length"]) == (None, "", len(sent["body"]))
+    assert bytes(stripped["body_hash"]) == hashlib.sha256(sent["body"].encode()).digest()
+    output = steps(finished)["write"]["output"]
+    assert (output["textLength"], output["textHash"]) == (len(written), hashlib.sha256(written.encode()).hexdigest())
+    assert "text" not in output
+    assert output["model"]
+    assert fetch_row("select text, text_length from received_messages") == {"text": None, "text_length": 7}
+    assert fetch_value("select status from executions where id = %s", (waiting,)) == "waiting"
+    assert retention.run_once()["texts"] == 0
+    move_ends(31)
+    assert_consistent()
+
+
+def test_texts_of_failed_executions_stay_for_a_retry_and_are_found_after_the_setting_is_lowered(
+    engine: Engine, sandbox: RunningSandbox
+) -> None:
+    alice = Alice()
+    broken = {"id": "x", "action": "send_email", "with": {"subject": "x", "body": "{{ payload.no }}"}}
+    alice.automation([WRITTEN[0], broken], trigger="fails")
+    alice.automation(HELLO)
+    failed = wait_until_finished(alice.trigger("fails"))["id"]
+    wait_until_finished(alice.trigger())
+    move_ends(-20)
+    assert retention.run_once()["texts"] == 0
+    workspace_preferences.change(alice.workspace_id, "retention", {"keep_text_days": 7}, SYSTEM)
+    assert retention.run_once()["texts"] == 1
+    assert steps(failed)["write"]["output"]["text"]
+    move_ends(20)
     assert_consistent()
