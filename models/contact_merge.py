@@ -65,8 +65,6 @@ def merge(
 
     Raises `NotFound` with the path `into` where the target is the missing one, and `Conflict`.
     """
-    if source_id == target_id:
-        raise Conflict("A contact cannot be merged into itself.", "into")
     for _ in range(MAX_TRIES):
         try:
             return _merge(workspace_id, source_id, target_id, actor, cancel)
@@ -157,6 +155,8 @@ def _lock(source_id: str, target_id: str) -> tuple[_Row, _Row]:
             raise Conflict(f"The contact {row['id']} is merged into {row['merged_into']}.", path)
     if source is None or source["deleted"]:
         raise NotFound(_MISSING)
+    if source_id == target_id:
+        raise Conflict("A contact cannot be merged into itself.", "into")
     if target is None or target["deleted"]:
         raise NotFound("There is no contact to merge into with that id.")
     if source["sample"] or target["sample"]:
