@@ -44,10 +44,7 @@ _LOOK_UP = """
         ) found
 """
 # Locked in one order for every process, so that two batches cannot deadlock.
-READ = PreparedStatement(
-    "match_contacts",
-    ("uuid[]", *("text[]" for _ in IDENTIFIERS), "uuid[]", "boolean"),
-    """
+_READ = """
     select contact.* from (
         select distinct id from (
             select unnest(%s::uuid[]) as id union all {look_ups}
@@ -59,10 +56,14 @@ READ = PreparedStatement(
         from contacts c
         where c.id = matched.id and c.workspace_id = acting_workspace() and c.deleted_at is null
             and (not c.sample or c.id = any(%s::uuid[]) or %s::boolean)
-        for update
+        {lock}
     ) contact
-""".format(look_ups="union all".join(_LOOK_UP.format(name=name) for name in IDENTIFIERS)),
-)
+"""
+_READ_TYPES = ("uuid[]", *("text[]" for _ in IDENTIFIERS), "uuid[]", "boolean")
+_LOOK_UPS = "union all".join(_LOOK_UP.format(name=name) for name in IDENTIFIERS)
+READ = PreparedStatement("match_contacts", _READ_TYPES, _READ.format(look_ups=_LOOK_UPS, lock="for update"))
+#: The same without a lock, for who only wants to know what would match.
+_PREVIEW = _READ.format(look_ups=_LOOK_UPS, lock="")
 # By identifier, so that two batches that create the same contacts lock in one order.
 _INSERT = PreparedStatement(
     "insert_contacts",
@@ -197,6 +198,8 @@ class ConcurrentInsert(Exception):
     """Another transaction created one of the new contacts first: read again."""
 
 
+#: What becomes of a contact: its row, its rejection, or None for a trigger without one.
+ContactResult = MatchedRow | ContactRejection | None
 ContactSpecs = Sequence[tuple[str | None, Mapping[str, Any] | None]]
 
 
@@ -204,7 +207,7 @@ ContactSpecs = Sequence[tuple[str | None, Mapping[str, Any] | None]]
 class ContactMatches:
     """What becomes of the contacts of triggers: for each its row, its rejection, or None for a trigger without one."""
 
-    results: list[MatchedRow | ContactRejection | None] = field(default_factory=list)
+    results: list[ContactResult] = field(default_factory=list)
     created: dict[str, MatchedRow] = field(default_factory=dict)
     updated: dict[str, MatchedRow] = field(default_factory=dict)
 
@@ -233,7 +236,7 @@ def reporting_concurrent_inserts() -> Iterator[None]:
 
 def match_or_create(
     workspace_id: str, specs: ContactSpecs, read_only_indexes: Collection[int] = ()
-) -> list[MatchedRow | ContactRejection | None]:
+) -> list[ContactResult]:
     """Return for each (contact id, normalized fields) the contact's resulting row, or its rejection.
 
     None for a trigger without a contact. The id of a merged contact names the one that it was merged into. Existing
@@ -269,6 +272,32 @@ def match(rows: Iterable[MatchedRow], specs: ContactSpecs, read_only_indexes: Co
     real, samples = _ContactIndex(), _ContactIndex()
     for row in rows:
         (samples if row["sample"] else real).add(row)
+    return _match(real, samples, specs, read_only_indexes)
+
+
+class ContactPreview:
+    """Matches contacts in several steps as `match_or_create` would, one after another, and stores and locks nothing."""
+
+    def __init__(self) -> None:
+        self._contacts = _ContactIndex()
+        #: The ids of the contacts that would be created.
+        self.created: set[str] = set()
+
+    def match(self, specs: ContactSpecs) -> list[ContactResult]:
+        """Return for each contact what would become of it, after all before it."""
+        call = build_read(specs)
+        for row in fetch(MatchedRow, _PREVIEW, call[1]) if call else []:
+            # What an earlier step has changed is not stored.
+            if row["id"] not in self._contacts.by_id:
+                self._contacts.add(row)
+        matches = _match(self._contacts, _ContactIndex(), specs, ())
+        self.created |= set(matches.created)
+        return matches.results
+
+
+def _match(
+    real: _ContactIndex, samples: _ContactIndex, specs: ContactSpecs, read_only_indexes: Collection[int]
+) -> ContactMatches:
     matches = ContactMatches([None] * len(specs))
     # Tests last: a contact that is created beside them is not in the way of a sample contact.
     for index in sorted(range(len(specs)), key=lambda index: index in read_only_indexes):
@@ -351,9 +380,7 @@ def _list_values(specs: ContactSpecs, name: Identifier) -> list[str]:
     return [_normalize(name, fields[name]) for _, fields in specs if fields and fields.get(name)]
 
 
-def _find(
-    contacts: _ContactIndex, contact_id: str | None, fields: Mapping[str, Any]
-) -> MatchedRow | ContactRejection | None:
+def _find(contacts: _ContactIndex, contact_id: str | None, fields: Mapping[str, Any]) -> ContactResult:
     if contact_id is not None:
         return contacts.by_id.get(contact_id) or ContactRejection(404, "contactId", "no such contact in this workspace")
     for name in IDENTIFIERS:

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 import peewee
 from peewee import fn
 
-from models import audit
+from models import audit, contact_import
 from models.address_erasure import erase_addresses
 from models.audit import AuditActor
 from models.database import acting_as
@@ -150,7 +150,8 @@ def _erase_rows(rows: Sequence[_Row], addresses: set[tuple[str, str]]) -> dict[s
             )
         )
     )  # fmt: skip
-    return counts
+    pattern = build_pattern([*texts, *names])
+    return {**counts, "imports": contact_import.erase(pattern) if pattern else 0}
 
 
 def _as_array(values: Sequence[str], type_name: str) -> Any:

@@ -19,7 +19,7 @@ from models.database import acting_as
 from models.execution import is_cancellable, is_discardable, is_retryable
 from models.expressions import build_seconds, is_any, is_locked, now
 from models.ids import new_id
-from models.queries import count, execute, fetch, fetch_first, fetch_value, fetch_values
+from models.queries import count, execute, fetch, fetch_first, fetch_values
 from models.selection import Selection
 from models.tables import Execution, Message, Operation, OperationExecution
 from models.tables.workspaces import AuditActorKind, OperationKind, OperationStatus, RetryVersion
@@ -33,11 +33,18 @@ START_TIMEOUT_MS = 300_000
 
 
 class BulkConflict(TypedDict, total=False):
-    """An execution that matched and was not moved: its status, and where it has another cause, the reason."""
+    """An execution that matched and was not moved: its status, and where it has another cause, the reason.
+
+    Of an import it is a problem of a rejected row.
+    """
 
     executionId: str
     status: Status
     reason: str
+    line: int
+    field: str
+    message: str
+    merge: dict[str, str]
 
 
 class OperationRow(TypedDict):
@@ -55,6 +62,7 @@ class OperationRow(TypedDict):
     actor_name: str
     created_at: datetime
     finished_at: datetime | None
+    counts: dict[str, int]
 
 
 class StartedOperation(TypedDict):
@@ -69,6 +77,14 @@ class StartedOperation(TypedDict):
     actor_kind: AuditActorKind
     actor_id: str | None
     actor_name: str
+    counts: dict[str, int]
+
+
+class OperationOwner(TypedDict):
+    """The workspace of an operation, and what it does."""
+
+    workspace_id: str
+    kind: OperationKind
 
 
 def _is_unknown() -> peewee.Expression:
@@ -98,13 +114,7 @@ def start(
     version: RetryVersion | None = None,
 ) -> StartedOperation:
     """Record a bulk action with the executions that match now; it has moved none yet."""
-    operation_id = new_id()
-    execute(
-        Operation.insert(
-            id=operation_id, workspace_id=workspace_id, kind=kind, filters=dict(filters), status="running", matched=0,
-            actor_name=actor.name, actor_kind=actor.kind, actor_id=actor.id, version=version,
-        )
-    )  # fmt: skip
+    operation_id = insert(workspace_id, kind, filters, actor, version)
     matching = Execution.select(SQL("%s::uuid", (operation_id,)), Execution.id, Execution.workspace_id).where(
         selection.condition, MOVABLE[kind]()
     )
@@ -116,20 +126,40 @@ def start(
     return {
         "id": operation_id, "workspace_id": workspace_id, "kind": kind, "filters": dict(filters), "version": version,
         "matched": matched, "actor_kind": actor.kind, "actor_id": actor.id, "actor_name": actor.name,
+        "counts": {},
     }  # fmt: skip
 
 
-def find_workspace_id(operation_id: str) -> str | None:
-    """Return the workspace of an operation of any workspace, or None."""
-    workspace_id: str | None = fetch_value(Operation.select(Operation.workspace_id).where(Operation.id == operation_id))
-    return workspace_id
+def insert(
+    workspace_id: str,
+    kind: OperationKind,
+    filters: Mapping[str, Any],
+    actor: AuditActor,
+    version: RetryVersion | None = None,
+    matched: int = 0,
+) -> str:
+    """Insert a running operation that has done nothing yet; return its id."""
+    operation_id = new_id()
+    execute(
+        Operation.insert(
+            id=operation_id, workspace_id=workspace_id, kind=kind, filters=dict(filters), status="running",
+            matched=matched, actor_name=actor.name, actor_kind=actor.kind, actor_id=actor.id, version=version,
+        )
+    )  # fmt: skip
+    return operation_id
+
+
+def find_owner(operation_id: str) -> OperationOwner | None:
+    """Return whose an operation of any workspace is, and its kind, or None."""
+    query = Operation.select(Operation.workspace_id, Operation.kind)
+    return fetch_first(OperationOwner, query.where(Operation.id == operation_id))
 
 
 def lock_running(operation_id: str) -> StartedOperation | None:
     """Lock an operation until the transaction ends; None if it is finished, or another process moves a batch of it."""
     query = Operation.select(
         Operation.id, Operation.workspace_id, Operation.kind, Operation.filters, Operation.version, Operation.matched,
-        Operation.actor_kind, Operation.actor_id, Operation.actor_name,
+        Operation.actor_kind, Operation.actor_id, Operation.actor_name, Operation.counts,
     )  # fmt: skip
     is_running = (Operation.id == operation_id) & (Operation.status == "running")
     return fetch_first(StartedOperation, query.where(is_running).for_update(skip_locked=True))
@@ -157,18 +187,31 @@ def record_batch(
     )
     conflicts = _describe_conflicts(sorted(set(batch) - set(moved)), reasons)
     left = OperationExecution.select(SQL("1")).where(OperationExecution.operation_id == operation_id)
+    return record_progress(operation_id, len(moved), conflicts, len(conflicts), left)
+
+
+def record_progress(
+    operation_id: str,
+    done: int,
+    conflicts: Sequence[BulkConflict],
+    conflict_count: int,
+    left: peewee.ModelSelect[Any],
+    counts: Mapping[str, int] | None = None,
+) -> OperationRow:
+    """Add to what an operation has done; it finishes where `left` has no row. `counts` replaces its counts."""
     is_left = fn.exists(left)
     is_full = fn.jsonb_array_length(Operation.conflicts) >= MAX_CONFLICTS
     listed = peewee.Value(dump_storable_json(conflicts[:MAX_CONFLICTS]), converter=str).cast("jsonb")
     extended = peewee.Expression(Operation.conflicts, "||", listed)
     execute(
         Operation.update(
-            done=Operation.done + len(moved),
-            conflict_count=Operation.conflict_count + len(conflicts),
+            done=Operation.done + done,
+            conflict_count=Operation.conflict_count + conflict_count,
             conflicts=Case(None, [(is_full, Operation.conflicts)], extended),
             progressed_at=now(),
             status=Case(None, [(is_left, "running")], "finished"),
             finished_at=Case(None, [(is_left, None)], now()),
+            **({} if counts is None else {"counts": dict(counts)}),
         ).where(Operation.id == operation_id)
     )
     row = _get(Operation.id == operation_id)
@@ -213,7 +256,7 @@ def _get(condition: peewee.Expression) -> OperationRow | None:
     query = Operation.select(
         Operation.id, Operation.kind, Operation.filters, Operation.status, Operation.version, Operation.matched,
         Operation.done, Operation.conflicts, Operation.conflict_count, Operation.actor_name, Operation.created_at,
-        Operation.finished_at,
+        Operation.finished_at, Operation.counts,
     )  # fmt: skip
     return fetch_first(OperationRow, query.where(condition))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -44,18 +44,36 @@ class ContactRow(NamedTuple):
     cells: list[str]
 
 
+class RejectedRow(NamedTuple):
+    """A problem of an invalid row: its line, the field at fault or "", the problem, and the row's cells."""
+
+    line: int
+    field: str
+    message: str
+    cells: list[str]
+    #: {"contactId", "into"}: two contacts that the row names, and that may be merged.
+    merge: dict[str, str] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the problem without the cells, as responses have it."""
+        problem = {"line": self.line, "field": self.field, "message": self.message}
+        return {**problem, "merge": self.merge} if self.merge else problem
+
+
 @dataclass
 class ContactFile:
     """A parsed file: its columns, the problems of its first line, its valid rows, and the invalid ones."""
 
     columns: list[Column] = field(default_factory=list)
     header_problems: list[str] = field(default_factory=list)
+    #: The rows that are not empty.
+    rows: int = 0
     #: Valid rows, and how many of them have an address or an id of an earlier row, and so belong to one person.
     valid: int = 0
     repeated: int = 0
     #: The valid rows as JSON, `BATCH_SIZE` in each text: a web process reads one batch at a time.
     batches: list[str] = field(default_factory=list)
-    #: The problems of invalid rows: {"line", "field", "message"}.
+    #: The problems of invalid rows: {"line", "field", "message", "merge"}, the last where the row names two contacts.
     bad: list[dict[str, Any]] = field(default_factory=list)
     #: The cells of the invalid rows, by line.
     cells: dict[int, list[str]] = field(default_factory=dict)
@@ -79,22 +97,34 @@ class ContactFile:
         """Return the first valid rows, at most `count` and at most one batch."""
         return next(self.iter_batches(), [])[:count]
 
-    def reject(self, row: ContactRow, path: str, message: str, contact_ids: tuple[str, str] | None = None) -> None:
-        """Add the problem of a row. `contact_ids` are of two contacts that the row names, and that may be merged."""
-        self.cells[row.line] = row.cells
-        problem: dict[str, Any] = {"line": row.line, "field": path, "message": message}
-        if contact_ids is not None:
-            problem["merge"] = {"contactId": contact_ids[0], "into": contact_ids[1]}
-        self.bad.append(problem)
+    def reject(self, row: ContactRow, path: str, message: str) -> None:
+        """Add the problem of an invalid row."""
+        self.add_rejected([RejectedRow(row.line, path, message, row.cells)])
 
-    def format_rejected(self) -> str:
-        """Format the problems as CSV, each with the cells of its row: a file to correct."""
-        rows = [(row["line"], row["field"], row["message"], *self.cells[row["line"]]) for row in self.list_rejected()]
-        return "".join(format_row(row) for row in [("line", "field", "reason", *self.header), *rows])
+    def add_rejected(self, rows: Iterable[RejectedRow]) -> None:
+        """Add problems of rows, also of valid ones that the database rejects."""
+        for row in rows:
+            self.cells[row.line] = row.cells
+            self.bad.append(row.describe())
+
+    def count_rejected(self) -> int:
+        """Count the invalid rows; one may have several problems."""
+        return len({row["line"] for row in self.bad})
 
     def list_rejected(self) -> list[dict[str, Any]]:
         """Return the problems of invalid rows, by line."""
         return sorted(self.bad, key=lambda row: row["line"])
+
+    def list_rejected_rows(self) -> list[RejectedRow]:
+        """Return the problems of invalid rows with the cells of each, by line."""
+        return [RejectedRow(**row, cells=self.cells[row["line"]]) for row in self.list_rejected()]
+
+
+def format_rejected(header: Sequence[str], rows: Iterable[RejectedRow]) -> Iterator[str]:
+    """Format the problems of a file as CSV, line by line, each with the cells of its row: a file to correct."""
+    yield format_row(("line", "field", "reason", *header))
+    for row in rows:
+        yield format_row((row.line, row.field, row.message, *row.cells))
 
 
 def parse_contact_file(text: str, choices: Mapping[str, str]) -> ContactFile:
@@ -119,6 +149,7 @@ def _read_rows(contact_file: ContactFile, lines: CsvLines) -> None:
     without_name = {number for number, name in enumerate(contact_file.header) if not name}
     unnamed: set[int] = set()
     for line, cells, fault in _bound(lines):
+        contact_file.rows += 1
         if fault:
             contact_file.reject(ContactRow(line, {}, cells), "", fault)
             continue

@@ -367,14 +367,19 @@ def process_pending(call: Caller) -> Any:
         "operation": schemas.record(
             id=schemas.ID, kind=schemas.TEXT, status=schemas.TEXT, matched=schemas.COUNT, done=schemas.COUNT,
             conflicts=schemas.array_of(
-                schemas.record(executionId=schemas.ID, status=schemas.TEXT, reason=schemas.TEXT)
+                schemas.record(
+                    executionId=schemas.ID, status=schemas.TEXT, reason=schemas.TEXT, line=schemas.COUNT,
+                    field=schemas.TEXT, message=schemas.TEXT,
+                    merge=schemas.record(contactId=schemas.ID, into=schemas.ID),
+                )
             ),
             conflictCount=schemas.COUNT, version=schemas.nullable(schemas.TEXT),
+            counts=schemas.record(created=schemas.COUNT, updated=schemas.COUNT, repeated=schemas.COUNT),
         )
     },
 )  # fmt: skip
 def show_operation(call: Caller, operation_id: str) -> Any:
-    """Show the progress and the result of a bulk action."""
+    """Show the progress and the result of a bulk action or of an import."""
     row = operation.get(call.workspace_id, operation_id)
     if row is None:
         raise not_found("There is no operation with that id.")

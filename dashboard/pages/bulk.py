@@ -19,7 +19,7 @@ from werkzeug.datastructures import MultiDict
 from dashboard.access import Caller
 from dashboard.errors import not_found
 from dashboard.own_paths import ensure_own_path
-from dashboard.pages import filter_forms, layout
+from dashboard.pages import contact_import, filter_forms, layout
 from models import operation
 from models.execution_filters import ExecutionFilters
 from models.ids import is_id
@@ -138,6 +138,8 @@ def show_operation(operation_id: str) -> Any:
     row = operation.get(call.workspace_id, operation_id) if is_id(operation_id) else None
     if row is None:
         raise not_found("There is no operation with that id.")
+    if row["kind"] == "import":
+        return contact_import.render_operation(call, row)
     template = "operation_progress.html" if layout.is_fragment() else "operation.html"
     settled = row["done"] + row["conflict_count"]
     return layout.render(

@@ -5,8 +5,6 @@ The preview page carries the file to the import, so that nothing is stored betwe
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,25 +12,30 @@ import flask
 
 from dashboard.access import Caller
 from dashboard.api.contact_import import (
+    IMPORT_LIMIT,
     MAX_LISTED_PROBLEMS,
     PREVIEW_ROWS,
+    decode_file,
+    extend_form_limit,
     parse_csv,
-    write_contacts,
+    read_uploaded,
+    respond_with_rejected,
 )
-from dashboard.bodies import LARGE_BODY_LIMIT
-from dashboard.errors import ProblemError
+from dashboard.errors import ProblemError, not_found
+from dashboard.gevent_support import take_turns
 from dashboard.pages import layout
 from dashboard.pages.contact_fields import FIELDS
+from models import contact_import as stored_import
 from models import import_columns
+from models.ids import is_id
+from models.operation import OperationRow
 from rules.contact_columns import ATTRIBUTE, IGNORE, Column
-from rules.contact_file import MAX_ROWS, ContactFile
-from rules.csv_text import DecodedText, decode
-from rules.problems import Problem
+from rules.contact_file import MAX_ROWS, ContactFile, format_rejected
+from rules.csv_text import DecodedText
+from tasks.operators import contact_import
 
 contact_import_pages = flask.Blueprint("contact-import-pages", __name__)
 
-#: Bytes of a form beside its file.
-_FORM_OVERHEAD_BYTES = 64 * 1024
 #: How the form's fields begin that have what a column becomes.
 _COLUMN_FIELD = "column:"
 _COLUMNS = {field.name: field.column for field in FIELDS}
@@ -40,7 +43,7 @@ _TARGET_LABELS = {
     **{field.name: field.label for field in FIELDS}, "tags": "Tags", ATTRIBUTE: "Attribute", IGNORE: "Ignore",
 }  # fmt: skip
 _TOO_LARGE = (
-    f"The file is larger than {LARGE_BODY_LIMIT // 2**20} MiB. Split it into parts that each have the header line, and "
+    f"The file is larger than {IMPORT_LIMIT // 2**20} MiB. Split it into parts that each have the header line, and "
     "import them one by one."
 )
 
@@ -54,7 +57,7 @@ def show_form() -> Any:
 @contact_import_pages.post("/contacts/import")
 def upload() -> Any:
     """The preview of a file; with `confirm` the import and its result."""
-    _extend_upload_limit()
+    extend_form_limit(IMPORT_LIMIT, _TOO_LARGE)
     call = layout.require_page_permission("write")
     try:
         text, warning = _read_text()
@@ -64,8 +67,10 @@ def upload() -> Any:
         return _render_form(call, problems), error.status, error.headers
     if contact_file.header_problems or "confirm" not in flask.request.form or not _is_as_previewed(contact_file):
         return _render_preview(call, text, contact_file, warning)
-    counts = write_contacts(call, contact_file)
     import_columns.remember(call.workspace_id, {column.name: column.target for column in contact_file.columns})
+    if contact_import.is_large(contact_file):
+        return layout.redirect(f"/operations/{contact_import.start(call.workspace_id, contact_file, call.actor)['id']}")
+    counts = contact_import.import_now(call.workspace_id, contact_file, call.actor)
     return _render(call, "imported_contacts.html", contact_file, counts=counts)
 
 
@@ -91,19 +96,35 @@ def _list_targets(contact_file: ContactFile) -> str:
 def download_rejected() -> Any:
     """The rejected rows as a file: the page of the result carries them, so that nothing is stored."""
     # Each row has its reason beside its cells.
-    _extend_upload_limit(4)
+    extend_form_limit(IMPORT_LIMIT * 4, _TOO_LARGE)
     layout.require_page_permission("write")
     headers = {"Content-Disposition": 'attachment; filename="rejected-rows.csv"'}
     text = flask.request.form.get("csv", "").replace("\r\n", "\n").replace("\n", "\r\n")
     return flask.Response(text, mimetype="text/csv", headers=headers)
 
 
-def _extend_upload_limit(times: int = 1) -> None:
-    limit = LARGE_BODY_LIMIT * times + _FORM_OVERHEAD_BYTES
-    if (flask.request.content_length or 0) > limit:
-        raise ProblemError(413, _TOO_LARGE)
-    flask.request.max_content_length = limit
-    flask.request.max_form_memory_size = limit
+@contact_import_pages.get("/operations/<operation_id>/rejected")
+def download_rejected_rows(operation_id: str) -> Any:
+    """The rejected rows of an import by a worker, as a file."""
+    call = layout.require_page_permission()
+    if not is_id(operation_id):
+        raise not_found("There is no operation with that id.")
+    return respond_with_rejected(call.workspace_id, operation_id)
+
+
+def render_operation(call: Caller, row: OperationRow) -> flask.Response:
+    """The progress and the result of an import by a worker."""
+    settled = row["done"] + row["conflict_count"]
+    return layout.render(
+        "import_progress.html" if layout.is_fragment() else "import_operation.html",
+        call,
+        operation=row,
+        people=row["counts"]["created"] + row["counts"]["updated"],
+        settled=settled,
+        percent=settled * 100 // row["matched"],
+        conflicts=row["conflicts"][:MAX_LISTED_PROBLEMS],
+        keep_days=stored_import.KEEP_DAYS,
+    )
 
 
 def _read_text() -> DecodedText:
@@ -111,20 +132,13 @@ def _read_text() -> DecodedText:
     if "csv" in flask.request.form:
         return DecodedText(flask.request.form["csv"].replace("\r\n", "\n"), flask.request.form.get("warning"))
     uploaded = flask.request.files.get("file")
-    with contextlib.closing(uploaded or io.BytesIO()) as file:
-        raw: bytes = file.read()
-    if not raw.strip():
-        raise ProblemError(422, problems=[Problem("csv", "The file is missing or empty. Choose a CSV file.")])
-    try:
-        return decode(raw)
-    except ValueError as error:
-        raise ProblemError(422, problems=[Problem("csv", str(error))]) from None
+    return decode_file(read_uploaded(uploaded) if uploaded else b"")
 
 
 def _render_form(call: Caller, problems: list[str] | None = None) -> flask.Response:
     return layout.render(
         "import_contacts.html", call, problems=problems or [], fields=[*_COLUMNS, "tags"], max_rows=MAX_ROWS,
-        max_bytes=LARGE_BODY_LIMIT, too_large=_TOO_LARGE,
+        max_bytes=IMPORT_LIMIT, too_large=_TOO_LARGE,
     )  # fmt: skip
 
 
@@ -132,6 +146,7 @@ def _render_preview(
     call: Caller, text: str, contact_file: ContactFile, warning: str | None
 ) -> tuple[flask.Response, int]:
     columns = [column for column in contact_file.columns if column.target != IGNORE]
+    counts = contact_import.preview(call.workspace_id, contact_file)
     rows = [
         (row.line, [_format_cell(row.fields, column) for column in columns])
         for row in contact_file.list_first(PREVIEW_ROWS)
@@ -140,7 +155,7 @@ def _render_preview(
     page = _render(
         call, "import_preview.html", contact_file, csv=text, rows=rows, columns=columns, warning=warning,
         targets=_TARGET_LABELS, column_field=_COLUMN_FIELD, previewed=_list_targets(contact_file),
-        is_changed=is_changed,
+        is_changed=is_changed, counts=counts,
     )  # fmt: skip
     return page, 422 if contact_file.header_problems else 200
 
@@ -148,9 +163,15 @@ def _render_preview(
 def _render(call: Caller, template: str, contact_file: ContactFile, **context: Any) -> flask.Response:
     rejected = contact_file.list_rejected()
     return layout.render(
-        template, call, contact_file=contact_file, rejected=rejected[:MAX_LISTED_PROBLEMS], problems=len(rejected),
-        bad_rows=len({problem["line"] for problem in rejected}), rejected_csv=contact_file.format_rejected(), **context,
-    )  # fmt: skip
+        template,
+        call,
+        contact_file=contact_file,
+        rejected=rejected[:MAX_LISTED_PROBLEMS],
+        problems=len(rejected),
+        bad_rows=contact_file.count_rejected(),
+        rejected_csv="".join(take_turns(format_rejected(contact_file.header, contact_file.list_rejected_rows()))),
+        **context,
+    )
 
 
 def _format_cell(fields: Mapping[str, Any], column: Column) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict
 
 from peewee import fn
 
-from models import sample_contact, webhook_token
+from models import contact_import, sample_contact, webhook_token
 from models.checks import execution_retention, text_retention
 from models.checks.execution_retention import KEEP_DAYS, KEEP_TEST_DAYS
 from models.checks.text_retention import KEEP_TEXT_DAYS
@@ -71,6 +71,7 @@ PERIODS = (
     RetentionPeriod("Executions of playbooks with their actions", KEEP_DAYS),
     RetentionPeriod("Providers' callbacks", KEEP_CALLBACK_DAYS),
     RetentionPeriod("Test executions", KEEP_TEST_DAYS),
+    RetentionPeriod("Rejected rows of imports of contacts", contact_import.KEEP_DAYS),
     RetentionPeriod("Idempotency keys", 1),
 )
 
@@ -155,6 +156,7 @@ def _remove_expired_rows() -> dict[str, int]:
         "possible_opt_outs": execute(PossibleOptOut.delete().where(PossibleOptOut.resolved_at < _ago(days=KEEP_DAYS))),
         "help_replies": execute(HelpReply.delete().where(HelpReply.created_at < _ago(days=KEEP_TEST_DAYS))),
         "failed_intake": execute(TrackingIntake.delete().where(TrackingIntake.failed_at < _ago(days=KEEP_DAYS))),
+        "imports": contact_import.remove_expired(),
         "webhook_tokens": webhook_token.remove_expired(),
         "samples": sample_contact.remove_unused(KEEP_TEST_DAYS),
         "test_runs": execute(

@@ -50,6 +50,7 @@ from models.tables.workspaces import (
     ApiKey,
     AuditEntry,
     ChannelCredential,
+    ContactImportBatch,
     LookUpRefusal,
     ModelSettings,
     Operation,
@@ -63,8 +64,8 @@ from models.tables.workspaces import (
 __all__ = [
     "TABLES", "Account", "AddressKey", "AnalyticsChange", "AnalyticsEvent", "AnalyticsTally", "ApiKey",
     "AuditEntry", "Automation", "AutomationRun", "AutomationSchedule", "CapReservation", "ChannelCredential",
-    "Contact", "ContactTask", "Conversation", "Deployment", "EmailRecipient", "Execution", "HelpReply",
-    "IdempotencyKey", "InboundEvent", "Invitation", "LatenessSample", "Leadership", "LimitCount",
+    "Contact", "ContactImportBatch", "ContactTask", "Conversation", "Deployment", "EmailRecipient", "Execution",
+    "HelpReply", "IdempotencyKey", "InboundEvent", "Invitation", "LatenessSample", "Leadership", "LimitCount",
     "LimitReservation", "LookUpRefusal", "Membership", "Message", "MessageLink", "MessageResponse", "ModelSettings",
     "Operation", "OperationExecution", "PasswordReset", "Pause", "PeriodicJob", "PossibleOptOut", "PrivateReply",
     "ProviderBreaker", "ReceivedMessage", "RunWindow", "SchemaHash", "Session", "SiteKey", "StageHistory",
@@ -75,12 +76,12 @@ __all__ = [
 
 #: Every table, each after the tables that it refers to.
 TABLES: tuple[type[Table], ...] = (
-    Workspace, ModelSettings, ChannelCredential, ApiKey, SiteKey, AuditEntry, Operation, OperationExecution, Pause,
-    LookUpRefusal, ProviderBreaker, User, Membership, Session, Invitation, PasswordReset, Contact, Account,
-    Conversation, ReceivedMessage, ContactTask, Suppression, SuppressedAddress, SuppressedTopic, AddressKey,
-    PossibleOptOut, HelpReply, EmailRecipient, TestRun, Automation, WorkflowVersion, AutomationSchedule, Trigger,
-    IdempotencyKey, Execution, Step, Message, MessageLink, StageHistory, PrivateReply, CapReservation, LimitCount,
-    LimitReservation, AutomationRun, RunWindow, StageTally, TallyProgress, LatenessSample, AnalyticsChange,
-    AnalyticsTally, MessageResponse, InboundEvent, WebhookToken, PeriodicJob, Leadership, Deployment, SchemaHash,
-    TrackingIntake, TrackedExecutionId, WorkflowExecution, AnalyticsEvent,
+    Workspace, ModelSettings, ChannelCredential, ApiKey, SiteKey, AuditEntry, Operation, OperationExecution,
+    ContactImportBatch, Pause, LookUpRefusal, ProviderBreaker, User, Membership, Session, Invitation, PasswordReset,
+    Contact, Account, Conversation, ReceivedMessage, ContactTask, Suppression, SuppressedAddress, SuppressedTopic,
+    AddressKey, PossibleOptOut, HelpReply, EmailRecipient, TestRun, Automation, WorkflowVersion, AutomationSchedule,
+    Trigger, IdempotencyKey, Execution, Step, Message, MessageLink, StageHistory, PrivateReply, CapReservation,
+    LimitCount, LimitReservation, AutomationRun, RunWindow, StageTally, TallyProgress, LatenessSample,
+    AnalyticsChange, AnalyticsTally, MessageResponse, InboundEvent, WebhookToken, PeriodicJob, Leadership,
+    Deployment, SchemaHash, TrackingIntake, TrackedExecutionId, WorkflowExecution, AnalyticsEvent,
 )  # fmt: skip

@@ -28,7 +28,7 @@ from rules.reconciliation import WhenUnknown
 ActorKind = Literal["user", "api_key", "command", "system"]
 #: Also a contact, who acts by a word or on a page of its own.
 AuditActorKind = Literal[ActorKind, "contact"]
-OperationKind = Literal["retry", "cancel", "discard", "sent", "resend", "look_up"]
+OperationKind = Literal["retry", "cancel", "discard", "sent", "resend", "look_up", "import"]
 #: The version that a retried execution continues on.
 RetryVersion = Literal["original", "current"]
 OperationStatus = Literal["running", "finished"]
@@ -161,7 +161,10 @@ class AuditEntry(Table):
 
 
 class Operation(Table):
-    """A bulk action of an operator: its filters, how many executions matched, and how many it has moved so far."""
+    """A bulk action of an operator: its filters, how many executions matched, and how many it has moved so far.
+
+    An import of contacts has rows in place of executions, the names of its columns as filters, and counts of people.
+    """
 
     id = IdField(primary_key=True)
     workspace_id = reference(Workspace)
@@ -179,6 +182,7 @@ class Operation(Table):
     actor_id = IdField(null=True)
     conflict_count = IntegerField(default_sql="0")
     progressed_at = TimeField(default_sql=NOW)
+    counts = JsonField(default_sql="'{}'")
 
     class Meta:
         table_name = "operations"
@@ -199,6 +203,22 @@ class OperationExecution(Table):
         table_name = "operation_executions"
         primary_key = CompositeKey("operation_id", "execution_id")
         indexes = (index("operation_executions_workspace on operation_executions (workspace_id)"),)
+
+
+class ContactImportBatch(Table):
+    """A part of an import of contacts: its rows until they are written, and the rejected ones of them."""
+
+    operation_id = reference(Operation)
+    position = IntegerField()
+    workspace_id = reference(Workspace)
+    valid_rows = TextField(null=True)
+    rejected = TextField(default_sql="'[]'")
+    contact_ids = TextListField(default_sql="'{}'")
+
+    class Meta:
+        table_name = "contact_import_batches"
+        primary_key = CompositeKey("operation_id", "position")
+        indexes = (index("contact_import_batches_workspace on contact_import_batches (workspace_id)"),)
 
 
 class Pause(Table):

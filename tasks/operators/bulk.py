@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 #: What the metric of operators' actions calls each kind, as it calls the same action on one message.
 METRIC_ACTIONS: dict[OperationKind, str] = {
     "retry": "retry", "cancel": "cancel", "discard": "discard", "look_up": "look_up",
-    "sent": "resolve_sent", "resend": "resolve_resend",
+    "sent": "resolve_sent", "resend": "resolve_resend", "import": "import",
 }  # fmt: skip
 #: Executions moved in one transaction. An operation with at most as many is finished within its request.
 BATCH_SIZE = 500

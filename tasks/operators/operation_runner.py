@@ -1,4 +1,6 @@
-"""The actor that moves bulk actions on. Only workers import it: an actor binds to its process's broker on import."""
+"""The actor that moves bulk actions and imports on.
+
+Only workers import it: an actor binds to its process's broker on import."""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import dramatiq
 
 from models import operation
 from models.database import connection
-from tasks.operators.bulk import run_next_batch
+from tasks.operators import bulk, contact_import
 from tasks.runtime.notifications import enqueue_actor
 
 #: A message of an operation is enqueued again after so many seconds, so that it neither blocks a thread for long nor
@@ -21,9 +23,12 @@ def run_operation(operation_id: str) -> None:
     """Move batches of an operation until it is finished or another process does; continue in another message after
     some seconds."""
     with connection():
-        workspace_id = operation.find_workspace_id(operation_id)
+        owner = operation.find_owner(operation_id)
+    if owner is None:
+        return
+    run_next_batch = contact_import.run_next_batch if owner["kind"] == "import" else bulk.run_next_batch
     stop_at = time.monotonic() + RUN_SECONDS
-    while workspace_id is not None and run_next_batch(workspace_id, operation_id):
+    while run_next_batch(owner["workspace_id"], operation_id):
         if time.monotonic() > stop_at:
             enqueue_actor("tracking", "run_operation", operation_id)
             return

@@ -12,7 +12,8 @@ import pytest
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import encode_multipart
 
-from dashboard.bodies import LARGE_BODY_LIMIT
+from dashboard.api.contact_import import IMPORT_LIMIT
+from tasks.operators import contact_import
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_contact_import import FILE
 from tests.dashboard.test_pages import Browser, bob, post, read_text, read_token, sign_in_as
@@ -81,16 +82,36 @@ def test_a_file_without_contacts_is_rejected_with_a_message(bob: Browser, raw: b
 
 
 def test_a_file_that_is_too_large_is_rejected_with_a_message(bob: Browser, alice: Producer) -> None:
-    response = upload(bob, b"email\n" + b"x" * (LARGE_BODY_LIMIT + 100_000))
+    response = upload(bob, b"email\n" + b"x" * (IMPORT_LIMIT + 100_000))
     assert response.status_code == 413
-    assert "larger than 5 MiB" in response.text
+    assert "larger than 10 MiB" in response.text
 
 
-def test_the_largest_allowed_file_is_imported(bob: Browser, alice: Producer) -> None:
-    rows = "".join(f'c-{number},"{"x" * 1250}"\n' for number in range(4_000))
-    preview = upload(bob, f"externalId,note\n{rows}".encode())
+def test_the_largest_allowed_file_is_imported_by_a_worker(bob: Browser, alice: Producer) -> None:
+    rows = "".join(f'c-{number},"{"x" * 2500}"\n' for number in range(4_000))
+    preview = upload(bob, f"externalId,note\n{rows}bad\n".encode())
     assert "Import 4,000 contacts?" in preview.text
-    assert "4,000 contacts imported" in confirm(bob, preview.text).text
+    assert "4,000 new, 0 existing" in read_text(preview.text)
+    response = confirm(bob, preview.text)
+    path = response.headers["Location"]
+    running = read_text(bob.get(path).text)
+    for words in ("Import 4,001 rows", "1 of 4,001 rows done", "Skipped rows 1", "4002 Row has 1 cells"):
+        assert words in running
+    while contact_import.run_next_batch(alice.workspace_id, path.removeprefix("/operations/")):
+        pass
+    finished = bob.get(path).text
+    assert "4,000 contacts imported" in read_text(finished)
+    assert f'href="{path}/rejected"' in finished
+    assert bob.get(f"{path}/rejected").text == (
+        "line,field,reason,externalId,note\r\n4002,,has 1 cells where the first line has 2,bad\r\n"
+    )
+    assert alice.get(f"/api{path}/rejected").text == bob.get(f"{path}/rejected").text
+    assert "every 1s" not in bob.get(path, headers={"HX-Request": "true"}).text
+
+
+def test_an_unknown_operation_has_no_rejected_rows(bob: Browser) -> None:
+    for part in ("nonsense", "00000000-0000-0000-0000-000000000000"):
+        assert bob.get(f"/operations/{part}/rejected").status_code == 404
 
 
 def test_columns_are_mapped_on_the_page_and_remembered(bob: Browser, alice: Producer) -> None:

@@ -80,7 +80,7 @@ csv = "email,phone\\n" + "".join(
 
 def refuse():
     try:
-        parse_csv("email\\n" + "x" * 200_000, {})
+        parse_csv('email\\n"' + "x" * 200_000, {})
     except ProblemError as error:
         return error.status
 

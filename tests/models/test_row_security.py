@@ -139,6 +139,7 @@ def _build_rows(workspace_id: str) -> dict[str, dict[str, Any]]:
                        "matched": 1, "actor_name": "Alice", **workspace},
         "operation_executions": {"operation_id": build_id("operation"), "execution_id": build_id("execution"),
                                  **workspace},
+        "contact_import_batches": {"operation_id": build_id("operation"), "position": 0, **workspace},
         "message_links": {"token": build_id("link"), "message_id": build_id("message"), "position": 1,
                           "url": "https://shop.example", **workspace},
         "message_responses": {"message_id": build_id("message"), "kind": "replied", **workspace},
