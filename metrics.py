@@ -254,7 +254,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
     (parses_total, product(
         (
             "json", "signed_json", "form", "report", "executions", "triggers", "contacts", "definition",
-            "definition_text", "definition_rewrite", "definition_edit", "definition_read",
+            "definition_text", "definition_rewrite", "definition_edit", "definition_read", "definition_form",
         ),
         ("parsed", "refused", "too_costly", "limited", "failed"),
     )),

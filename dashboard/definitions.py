@@ -6,6 +6,7 @@ One that takes too long has a problem that says so, like any other that cannot b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from dashboard.access import current_settings
@@ -17,6 +18,7 @@ from rules.json_text import dump_exact_json
 from rules.outbound_urls import Networks
 from rules.parsers import read_problems, read_text_check
 from rules.problems import Problem
+from rules.source_edits import Edit
 
 
 def find_problems(
@@ -87,6 +89,32 @@ def edit_text(source: str, edits: Sequence[Sequence[Any]]) -> str:
 def read_text(source: str) -> Any:
     """The document in a text, valid or not. Raises `ProblemError` 422 where it cannot be parsed."""
     return parse_apart("definition_read", source.encode())
+
+
+@dataclass(frozen=True)
+class EditedText:
+    """A text after its edits, its check, and the first and last line of the part that was asked for."""
+
+    text: str
+    check: TextCheck
+    lines: tuple[int, int] | None
+
+
+def edit_opened(text: str, automation_type: str, part: str, *, definition: Any, edits: Sequence[Edit]) -> EditedText:
+    """The text with the changes that make it `definition`, unless that is None, and then with edits.
+
+    Raises `ProblemError` 422, 429 and 503.
+    """
+    edited = parse_apart(
+        "definition_form",
+        text.encode("utf-8", "surrogatepass"),
+        definition=definition,
+        edits=[asdict(edit) for edit in edits],
+        part=part,
+        automation_type=automation_type,
+        networks=_list_networks(None),
+    )
+    return EditedText(edited["text"], read_text_check(edited["check"]), edited["lines"])
 
 
 def _describe_cost(error: ProblemError) -> str:

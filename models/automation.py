@@ -93,14 +93,24 @@ def create(
         )
 
 
-def create_draft(workspace_id: str, *, name: str, type: str, draft: Mapping[str, Any], actor: AuditActor) -> str:
-    """Create an automation that is off and has a draft but no version yet; return its id."""
+def create_draft(
+    workspace_id: str,
+    *,
+    name: str,
+    type: str,
+    draft: Mapping[str, Any] | None,
+    actor: AuditActor,
+    source: str | None = None,
+) -> str:
+    """Create an automation that is off and has a draft but no version yet; return its id. `source` is the draft's text,
+    of which `draft` is None where it cannot be parsed."""
     automation_id = new_id()
     with acting_as(workspace_id):
         execute(
             Automation.insert(
                 id=automation_id, workspace_id=workspace_id, name=name, type=type, enabled=False,
-                draft=draft, draft_saved_at=now(), draft_saved_by=actor.name, draft_revision=1, draft_base_version=0,
+                draft=draft, draft_source=source, draft_saved_at=now(), draft_saved_by=actor.name, draft_revision=1,
+                draft_base_version=0,
             )
         )  # fmt: skip
         audit.record(workspace_id, actor, "automation.created", "automation", automation_id, {"name": name})

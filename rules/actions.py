@@ -117,6 +117,8 @@ _SEND_AT = Text(
     max_length=200, template=True, validator=_check_send_at, keywords={"pattern": "[0-9]"}, name="timestamp"
 )
 
+_GREETING = "Hello {{ contact.first_name | default: 'there' }}"
+
 _BUTTON = Object(
     {"title": _LINE, "payload": _LINE, "url": _URL},
     required=frozenset({"title"}),
@@ -177,10 +179,18 @@ class Action:
     is_fork: bool = False
     #: In a page: whether it changes what elements contain or load, and so must not reach one that a browser executes.
     changes_content: bool = False
+    #: Its name for people, where that is not the name in words, and what a new step has beside its id and action.
+    label: str = ""
+    initial: Mapping[str, object] = field(default_factory=dict)
     #: On pages: the icon of its node, what it is about, and what its success is called.
     icon: str = "queued"
     subject: str = ""
     outcome: str = "done"
+
+    @property
+    def title(self) -> str:
+        """Its name for people: `Send e-mail`."""
+        return self.label or self.name.replace("_", " ").capitalize()
 
 
 _TABLE = (
@@ -202,6 +212,8 @@ _TABLE = (
         variables=("conversation",),
         outputs=("text", "model", "inputTokens", "outputTokens", "finishReason", "fallback", "fallbackBecause"),
         icon="generating",
+        label="Write with AI",
+        initial={"with": {"prompt": "Write a short message to {{ contact.first_name | default: 'a lead' }}."}},
     ),
     Action(
         "send_email",
@@ -223,6 +235,8 @@ _TABLE = (
         reaches_contact=True,
         icon="sending",
         subject="E-mail",
+        label="Send e-mail",
+        initial={"with": {"subject": "Hello", "body": f"{_GREETING},"}},
     ),
     Action(
         "send_sms",
@@ -240,6 +254,8 @@ _TABLE = (
         reaches_contact=True,
         icon="sending",
         subject="SMS",
+        label="Send SMS",
+        initial={"with": {"body": _GREETING}},
     ),
     Action(
         "send_message",
@@ -257,6 +273,7 @@ _TABLE = (
         run_kind="main_dm",
         reaches_contact=True,
         icon="sending",
+        initial={"with": {"channel": "instagram", "body": _GREETING}},
     ),
     Action(
         "reply_comment",
@@ -268,6 +285,7 @@ _TABLE = (
         run_kind="comment_reply",
         reaches_contact=True,
         icon="sending",
+        initial={"with": {"body": "Thank you! We have sent you a message."}},
     ),
     Action(
         "check_follow",
@@ -279,7 +297,15 @@ _TABLE = (
         run_kind="follow_check",
         icon="checking",
     ),
-    Action("wait", "Wait for a duration.", {"for": Duration()}, frozenset({"for"}), is_wait=True, outcome="waited"),
+    Action(
+        "wait",
+        "Wait for a duration.",
+        {"for": Duration()},
+        frozenset({"for"}),
+        initial={"with": {"for": "1d"}},
+        is_wait=True,
+        outcome="waited",
+    ),
     Action(
         "wait_until",
         "Wait for an event of the contact: take `then` when it arrives, `else` after the timeout.",
@@ -289,6 +315,8 @@ _TABLE = (
         outputs=("taken", "event", "timedOut", "until"),
         is_wait=True,
         is_fork=True,
+        label="Wait for an event",
+        initial={"with": {"event": "contact.replied", "timeout": "1d"}},
     ),
     Action(
         "branch",
@@ -298,6 +326,7 @@ _TABLE = (
         outputs=("taken",),
         is_fork=True,
         icon="branch",
+        initial={"if": "contact.tags contains 'lead'", "then": []},
     ),
     Action(
         "split",
@@ -307,6 +336,7 @@ _TABLE = (
         outputs=("taken",),
         is_fork=True,
         icon="branch",
+        initial={"variants": [{"name": name, "weight": 50, "steps": []} for name in ("a", "b")]},
     ),
     Action(
         "update_contact",
@@ -320,6 +350,7 @@ _TABLE = (
         icon="contact",
         subject="tags and attributes",
         outcome="contact updated",
+        initial={"with": {"add_tags": ["lead"]}},
     ),
     Action(
         "create_task",
@@ -329,6 +360,7 @@ _TABLE = (
         icon="flag",
         subject="task",
         outcome="task created",
+        initial={"with": {"title": "Call {{ contact.first_name | default: 'the contact' }}"}},
     ),
     Action(
         "call_webhook",
@@ -345,6 +377,7 @@ _TABLE = (
         icon="sending",
         subject="webhook",
         outcome="called",
+        initial={"with": {"url": "https://example.com/hook"}},
     ),
     Action(
         "notify",
@@ -355,6 +388,10 @@ _TABLE = (
         step_fields=_EFFECT,
         icon="sending",
         outcome="notified",
+        label="Notify the team",
+        initial={
+            "with": {"channel": "slack", "text": "{{ contact.first_name | default: 'Somebody' }} needs an answer."}
+        },
     ),
     Action("stop", "End the execution.", icon="skipped", outcome="stopped here"),
 )

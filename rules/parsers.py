@@ -24,6 +24,7 @@ from rules.parser_messages import Request
 from rules.parsing import DefinitionError, read
 from rules.problems import Problem
 from rules.source_edits import Edit, EditError, edit_text, rewrite
+from rules.source_tree import find_lines
 from rules.suppression_file import parse_suppression_file
 from rules.tracking import TrackedAction, TrackedExecution
 from rules.trigger_bodies import parse_entry, read_batch
@@ -167,6 +168,22 @@ def _refuse_source(error: DefinitionError) -> BodyError:
     return invalid_body([Problem("source", str(error))])
 
 
+def _edit_form(
+    raw: bytes,
+    definition: Any,
+    edits: Sequence[Mapping[str, Any]],
+    part: str,
+    automation_type: str,
+    networks: Sequence[str],
+) -> dict[str, Any]:
+    text = raw.decode("utf-8", "surrogatepass")
+    if definition is not None:
+        text = rewrite(text, definition)
+    text = edit_text(text, [Edit(**{**edit, "path": tuple(edit["path"]), "to": tuple(edit["to"])}) for edit in edits])
+    check = check_text(text, automation_type, _read_networks(networks))
+    return {"text": text, "check": asdict(check), "lines": find_lines(text, part)}
+
+
 def _list_problems(problems: Sequence[Problem]) -> list[list[str]]:
     return [[problem.path, problem.message] for problem in problems]
 
@@ -189,5 +206,6 @@ PARSERS: dict[str, Parser] = {
     "definition_text": _check_text,
     "definition_rewrite": _rewrite,
     "definition_edit": _edit,
+    "definition_form": _edit_form,
     "definition_read": _read_document,
 }

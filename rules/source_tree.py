@@ -149,6 +149,19 @@ def build_tree(text: str) -> SourceTree:
     return SourceTree(text, False, _convert(text, root) if root is not None else None)
 
 
+def find_lines(text: str, path: str) -> tuple[int, int] | None:
+    """Return the first and the last line, from 1, of the value at a path; None if the text has none there."""
+    try:
+        tree, names = build_tree(text), parse_path(path)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    entry = tree.find_entry(names)
+    if entry is None:
+        return None
+    last = max(entry.start, entry.value.end - 1)
+    return tuple(len(_BREAK.findall(tree.text, 0, offset)) + 1 for offset in (entry.start, last))  # type: ignore[return-value]
+
+
 def map_positions(text: str) -> dict[str, tuple[int, int]]:
     """Return line and column, from 1, of each value of the document by its path; empty if the text has no tree."""
     try:

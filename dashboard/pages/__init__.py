@@ -42,6 +42,7 @@ from dashboard.pages.tracked_executions import tracked_execution_pages
 from dashboard.pages.trigger_tests import trigger_test_pages
 from dashboard.pages.unsubscribe import unsubscribe_pages
 from dashboard.pages.versions import version_pages
+from dashboard.pages.workflow_editor import workflow_pages
 
 BLUEPRINTS = (
     sign_in_pages,
@@ -55,6 +56,7 @@ BLUEPRINTS = (
     automation_form_pages,
     automation_detail_pages,
     playbook_pages,
+    workflow_pages,
     preview_pages,
     version_pages,
     executions_pages,

@@ -10,16 +10,15 @@ from typing import Any
 import flask
 
 import clock
-import metrics
-from dashboard.access import Caller, current_settings
+from dashboard.access import Caller
 from dashboard.api.automations import require_automation
 from dashboard.bodies import BODY_LIMIT, Body, ShortText, check
 from dashboard.definition_warnings import list_warnings
 from dashboard.definitions import check_text
 from dashboard.errors import not_found
-from dashboard.overlaps import list_overlap_warnings
-from dashboard.pages import labels, layout, playbook_editor
+from dashboard.pages import labels, layout, playbook_editor, workflow_editor
 from dashboard.pages.gallery import NEW_PLAYBOOK, TEMPLATES, Template, find_template
+from dashboard.pages.publication import get_text, render_published, restore_line_ends
 from ephemeral import workflow_cache
 from models import automation
 from models.automation import Publication
@@ -50,6 +49,8 @@ def show_new() -> Any:
     name = "" if template.slug == "empty" else template.name
     if template.type == PLAYBOOK and not _is_yaml_view():
         return playbook_editor.show_new(call, name, template.definition)
+    if not _is_yaml_view():
+        return workflow_editor.show_new(call, name, template.type, write(template.definition))
     return _render_form(
         call, None, name=name, type=template.type, enabled=True, text=write(template.definition), faults=[]
     )
@@ -92,7 +93,7 @@ def create() -> Any:
         call.workspace_id, name=form["name"].strip(), type=type_, definition=definition, actor=call.actor,
         enabled=enabled, is_valid=True, source=text,
     )  # fmt: skip
-    return _render_published(call, publication, form["name"].strip(), definition)
+    return render_published(call, publication, form["name"].strip(), definition)
 
 
 @automation_form_pages.get("/automations/<automation_id>/edit")
@@ -100,9 +101,9 @@ def edit(automation_id: str) -> Any:
     """The form with the published version."""
     call = layout.require_page_permission("write")
     row = require_automation(call.workspace_id, automation_id)
-    if row["type"] == PLAYBOOK and not _is_yaml_view():
-        return playbook_editor.show_form(call, row)
-    return _render_form(call, row, name=row["name"], type=row["type"], text=_get_text(row), faults=[])
+    if not _is_yaml_view():
+        return (playbook_editor if row["type"] == PLAYBOOK else workflow_editor).show_form(call, row)
+    return _render_form(call, row, name=row["name"], type=row["type"], text=get_text(row), faults=[])
 
 
 @automation_form_pages.post("/automations/<automation_id>/edit")
@@ -111,7 +112,7 @@ def change(automation_id: str) -> Any:
     _extend_form_limit()
     call = layout.require_page_permission("write")
     row = require_automation(call.workspace_id, automation_id)
-    form, text = flask.request.form, _restore_line_ends(_read_text(), _get_text(row))
+    form, text = flask.request.form, restore_line_ends(_read_text(), get_text(row))
     fields = {"name": form.get("name", ""), "type": row["type"], "text": text}
     if row["type"] == PLAYBOOK and form.get("do") == "draft":
         return _save_draft(call, row, fields)
@@ -127,7 +128,7 @@ def change(automation_id: str) -> Any:
         return layout.redirect(
             f"/automations/{row['id']}", "The definition has not changed. No new version was published."
         )
-    return _render_published(call, publication, fields["name"].strip(), definition)
+    return render_published(call, publication, fields["name"].strip(), definition)
 
 
 def _save_draft(call: Caller, row: AutomationDetail, fields: dict[str, str]) -> Any:
@@ -150,18 +151,6 @@ def _save_draft(call: Caller, row: AutomationDetail, fields: dict[str, str]) -> 
 
 def _is_yaml_view() -> bool:
     return flask.request.args.get("view") == "yaml"
-
-
-def _get_text(row: AutomationDetail) -> str:
-    """The text of the draft, else of the published version."""
-    if row["has_draft"]:
-        return get_source(row["draft_source"], row["draft"]) or ""
-    return get_source(row["source"], row["definition"]) or ""
-
-
-def _restore_line_ends(text: str, original: str) -> str:
-    """The text with the line ends of the original: a form has `\\n` alone."""
-    return text.replace("\n", "\r\n") if "\r\n" in original else text
 
 
 def _write(
@@ -190,19 +179,6 @@ def _write(
 
 def _parse_version(version: str) -> str:
     return version if version.isascii() and version.isdigit() and len(version) < 9 else ""
-
-
-def _render_published(call: Caller, publication: Publication, name: str, definition: Any) -> Any:
-    workflow_cache.invalidate(call.workspace_id)
-    metrics.operator_actions_total.labels(action="publish", result="done").inc()
-    if publication.hook_token:
-        # The URL is readable only now: the database has the hash of its secret.
-        url = f"{current_settings().url}/api/hooks/{publication.hook_token}"
-        return layout.render("published_hook.html", call, name=name, publication=publication, url=url)
-    note = " Active executions stay on their version." if publication.version > 1 else ""
-    overlaps = list_overlap_warnings(call.workspace_id, definition, publication.automation_id)
-    sentences = [f'Version {publication.version} of "{name}" published.{note}', *(item.message for item in overlaps)]
-    return layout.redirect(f"/automations/{publication.automation_id}", " ".join(sentences))
 
 
 def _extend_form_limit() -> None:

@@ -84,10 +84,7 @@ def _build_eligibility(rules: Mapping[str, Any], execution: Mapping[str, Any]) -
     entered = {stage["stage"] for stage in execution["stages"]}
     reason = execution["skipped_because"]
     state: State = "passed" if entered & {"eligible", "generating", "ready_to_send", "sent", "completed"} else "ahead"
-    text = (
-        ", ".join(_format_rule(name, config) for name, config in rules.items() if name != "outside_hours")
-        or "No rules set"
-    )
+    text = describe_rules(rules)
     if execution["status"] == "skipped" and reason:
         return Node("Eligible?", str((reason["detail"] or {}).get("words") or reason["rule"]), "skipped", "skipped")
     if execution["waiting_for"] == "window":
@@ -97,7 +94,15 @@ def _build_eligibility(rules: Mapping[str, Any], execution: Mapping[str, Any]) -
     return Node("Eligible?", text, "eligible", state)
 
 
+def describe_rules(rules: Mapping[str, Any]) -> str:
+    """The rules in one line: `daily limit 200, 09:00–21:00`."""
+    parts = (_format_rule(name, config) for name, config in rules.items() if name != "outside_hours")
+    return ", ".join(part for part in parts if part) or "No rules set"
+
+
 def _format_rule(name: str, config: Any) -> str:
+    if name in ("tags", "active_hours", "frequency_cap", "follow_ups") and not isinstance(config, Mapping):
+        return ""
     if name == "tags":
         return "tags " + ", ".join(f"{kind} {' '.join(tags)}" for kind, tags in config.items() if tags)
     if name == "active_hours":

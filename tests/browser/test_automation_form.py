@@ -15,9 +15,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def test_an_automation_is_created_from_a_template_and_validated(visit: Any, alice: Producer) -> None:
-    page = visit().go("/automations")
-    page.get_by_role("link", name="New automation").first.click()
-    page.get_by_role("link", name="Welcome by e-mail").click()
+    page = visit().go("/automations/new?start=welcome-by-e-mail&view=yaml")
     problems = page.get_by_role("region", name="No problems")
     expect(problems).to_be_visible()
     text = page.get_by_label("Definition (YAML or JSON)")
@@ -33,10 +31,9 @@ def test_an_automation_is_created_from_a_template_and_validated(visit: Any, alic
     ]
 
 
-def test_an_edit_from_the_card_becomes_the_next_version(visit: Any, alice: Producer) -> None:
+def test_an_edit_of_the_text_becomes_the_next_version(visit: Any, alice: Producer) -> None:
     automation = alice.create()
-    page = visit().go("/automations")
-    page.get_by_role("link", name="Edit Welcome").click()
+    page = visit().go(f"/automations/{automation['id']}/edit?view=yaml")
     text = page.get_by_label("Definition (YAML or JSON)")
     text.fill(text.input_value().replace("Hello there", "Good morning"))
     page.get_by_role("button", name="Publish version 2").click()

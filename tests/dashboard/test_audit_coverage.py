@@ -50,6 +50,7 @@ SHOWN_ELSEWHERE = {
     "POST /contacts/{contact_id}/merge": "test_contact_privacy.py",
     "POST /api/contacts/{contact_id}/merge": "test_contact_privacy.py",
     "POST /automations/{automation_id}/playbook": "test_playbook_editor.py",
+    "POST /automations/{automation_id}/workflow": "test_workflow_editor.py",
     "POST /api/executions/{execution_id}/cancel": "the page's button in this walk takes the same action",
     "POST /api/executions/{execution_id}/retry": "tests/tasks/test_operators.py",
     "POST /api/executions/{execution_id}/stop-follow-ups": "tests/tasks/test_follow_ups.py",
@@ -98,6 +99,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "POST /contacts/import": {"csv": "email\nlast@example.com", "confirm": "1", "previewed": "email"},
     "POST /automations/new": {"name": "New", "type": "workflow", "text": _WORKFLOW, "enabled": "1"},
     "POST /automations/playbooks": {"name": "New playbook", "version": "0"},
+    "POST /automations/workflows": {"name": "New workflow", "type": "workflow", "text": _WORKFLOW},
     "POST /automations/{automation_id}/edit": {"name": "Edited", "text": _WORKFLOW, "version": "1"},
     "POST /account/password": {"old": PASSWORD, "new": "short"},
 }

@@ -121,7 +121,7 @@ def test_a_hooks_secret_url_is_shown_once_and_works(bob: Browser, alice: Produce
 
 def test_an_edit_publishes_the_next_version(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
     path = f"/automations/{automation['id']}/edit"
-    page = bob.get(path).text
+    page = bob.get(f"{path}?view=yaml").text
     assert "Version 1, published by" in read_text(page)
     response = post(bob, path, name="Renamed", version="1", text=TEXT)
     assert response.status_code == 303
@@ -137,7 +137,12 @@ def test_an_edit_that_changes_nothing_publishes_nothing(
     bob: Browser, alice: Producer, automation: dict[str, Any]
 ) -> None:
     path = f"/automations/{automation['id']}/edit"
-    assert post(bob, path, name="Welcome", version="1", text=read_definition(bob.get(path).text)).status_code == 303
+    assert (
+        post(
+            bob, path, name="Welcome", version="1", text=read_definition(bob.get(f"{path}?view=yaml").text)
+        ).status_code
+        == 303
+    )
     assert "No new version was published" in bob.get("/automations").text
     assert fetch_automation(alice, automation["id"])["version"] == 1
 

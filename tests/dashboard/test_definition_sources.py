@@ -135,7 +135,7 @@ def test_the_form_shows_the_text_and_publishes_it_as_it_is_written(bob: Browser,
     crlf = TEXT.replace("\n", "\r\n")
     created = alice.post(alice.automations, {"name": "Welcome", "source": crlf}).json["automation"]
     path = f"/automations/{created['id']}/edit"
-    page_text = read_definition(bob.get(path).text)
+    page_text = read_definition(bob.get(f"{path}?view=yaml").text)
     assert page_text.replace("\r\n", "\n") == TEXT
     unchanged = post(bob, path, name="Welcome", version="1", text=crlf)
     assert (unchanged.status_code, get(alice, created["id"])["version"]) == (303, 1)

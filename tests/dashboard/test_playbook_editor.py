@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from typing import Any
 
@@ -14,6 +13,7 @@ from dashboard.pages.gallery import TEMPLATES
 from rules.validation import validate
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_pages import Browser, bob, post, read_text, sign_in_as
+from tests.support.html_forms import read_fields
 
 __all__ = ["bob"]
 
@@ -43,8 +43,6 @@ SALE = {
     "trigger": {"type": "page", "with": {"url": "/*"}},
     "steps": [{"id": "headline", "action": "replace_text", "with": {"selector": "h1", "text": "Sale"}}],
 }
-_TAG = re.compile(r"<(input|select|textarea|option)\b([^>]*)>(?:\n?([^<]*)</(?:textarea|option)>)?")
-_ATTRIBUTE = re.compile(r'([\w-]+)(?:="([^"]*)")?')
 
 
 def create_playbook(alice: Producer, **overrides: Any) -> dict[str, Any]:
@@ -57,29 +55,10 @@ def fetch(alice: Producer, automation_id: str) -> dict[str, Any]:
     return automation
 
 
-def read_fields(page: str) -> MultiDict[str, str]:
-    """The fields as a browser would send them from the unchanged form, without its buttons."""
-    start = page.index('<form id="playbook"')
-    fields: MultiDict[str, str] = MultiDict()
-    select, is_chosen = "", False
-    for tag, text, content in _TAG.findall(page[start : page.index("</form>", start)]):
-        attributes = {name: html.unescape(value) for name, value in _ATTRIBUTE.findall(text)}
-        name, value = attributes.get("name", ""), attributes.get("value", html.unescape(content))
-        if tag == "select":
-            select, is_chosen = name, False
-        elif tag == "option" and ("selected" in attributes or not is_chosen):
-            earlier = fields.poplist(select)
-            fields.setlist(select, [*(earlier[:-1] if is_chosen else earlier), value])
-            is_chosen = True
-        elif tag != "option" and name and (attributes.get("type") != "checkbox" or "checked" in attributes):
-            fields.add(name, value)
-    return fields
-
-
 def test_a_form_filled_from_a_definition_describes_the_same_definition(bob: Browser, alice: Producer) -> None:
     playbook = create_playbook(alice)
     page = bob.get(f"/automations/{playbook['id']}/edit").text
-    fields = read_fields(page)
+    fields = read_fields(page, "playbook")
     assert playbook_form.read_definition(fields, PLAYBOOK) == PLAYBOOK
     assert validate(PLAYBOOK, automation_type="playbook") == []
 
@@ -159,7 +138,7 @@ def test_a_new_playbook_is_published_and_turned_on_at_once(bob: Browser, alice: 
 
 def test_a_template_of_a_playbook_opens_in_the_editor_and_becomes_a_draft(bob: Browser, alice: Producer) -> None:
     for template in (template for template in TEMPLATES if template.type == "playbook"):
-        fields = read_fields(bob.get(f"/automations/new?start={template.slug}").text)
+        fields = read_fields(bob.get(f"/automations/new?start={template.slug}").text, "playbook")
         assert bob.post("/automations/playbooks", data={**fields.to_dict(flat=False), "do": "save"}).status_code == 303
         row = alice.get(alice.automations).json["automations"][0]
         assert (row["name"], fetch(alice, row["id"])["draft"]) == (template.name, template.definition)
@@ -180,11 +159,14 @@ def test_problems_stand_at_their_fields_and_nothing_is_published(bob: Browser, a
 
 def test_a_fragment_has_the_form_alone_with_the_time_of_the_draft(bob: Browser, alice: Producer) -> None:
     playbook = create_playbook(alice)
-    fields = {"csrf_token": read_fields(bob.get(f"/automations/{playbook['id']}/edit").text)["csrf_token"], **FIELDS}
+    fields = {
+        "csrf_token": read_fields(bob.get(f"/automations/{playbook['id']}/edit").text, "playbook")["csrf_token"],
+        **FIELDS,
+    }
     path, headers = f"/automations/{playbook['id']}/playbook", {"HX-Request": "true"}
     response = bob.post(path, data={**fields, "version": "1"}, headers=headers)
     assert (response.status_code, "<html" in response.text) == (200, False)
-    draft = read_fields(response.text)["draft"]
+    draft = read_fields(response.text, "playbook")["draft"]
     assert draft
     again = bob.post(path, data={**fields, "headline.text": "2", "version": "1", "draft": draft}, headers=headers)
     assert again.status_code == 200
@@ -202,7 +184,7 @@ def test_a_version_published_in_the_meantime_is_not_overwritten_unasked(bob: Bro
     response = post(bob, path, version="1", do="publish", **mine)
     assert response.status_code == 409
     assert "published version 2, " in read_text(response.text)
-    assert read_fields(response.text)["headline.text"] == "Mine"
+    assert read_fields(response.text, "playbook")["headline.text"] == "Mine"
     assert (fetch(alice, playbook["id"])["version"], fetch(alice, playbook["id"])["draft"]) == (2, None)
     assert post(bob, path, version="1", do="overwrite", **mine).status_code == 303
     assert fetch(alice, playbook["id"])["draft"]["steps"][0]["with"]["text"] == "Mine"

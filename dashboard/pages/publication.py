@@ -1,0 +1,40 @@
+"""What the editors of automations share: the text that they edit, and the page after a publication."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import metrics
+from dashboard.access import Caller, current_settings
+from dashboard.overlaps import list_overlap_warnings
+from dashboard.pages import layout
+from ephemeral import workflow_cache
+from models.automation import Publication
+from models.reports.automations import AutomationDetail
+from rules.definition_text import get_source
+
+
+def get_text(row: AutomationDetail) -> str:
+    """The text of the draft, else of the published version."""
+    if row["has_draft"]:
+        return get_source(row["draft_source"], row["draft"]) or ""
+    return get_source(row["source"], row["definition"]) or ""
+
+
+def restore_line_ends(text: str, original: str) -> str:
+    """The text with the line ends of the original: a form has `\\n` alone."""
+    return text.replace("\n", "\r\n") if "\r\n" in original else text
+
+
+def render_published(call: Caller, publication: Publication, name: str, definition: Any) -> Any:
+    """The page after a publication: the automation's own, or the secret URL of a webhook, which is readable once."""
+    workflow_cache.invalidate(call.workspace_id)
+    metrics.operator_actions_total.labels(action="publish", result="done").inc()
+    if publication.hook_token:
+        # The URL is readable only now: the database has the hash of its secret.
+        url = f"{current_settings().url}/api/hooks/{publication.hook_token}"
+        return layout.render("published_hook.html", call, name=name, publication=publication, url=url)
+    note = " Active executions stay on their version." if publication.version > 1 else ""
+    overlaps = list_overlap_warnings(call.workspace_id, definition, publication.automation_id)
+    sentences = [f'Version {publication.version} of "{name}" published.{note}', *(item.message for item in overlaps)]
+    return layout.redirect(f"/automations/{publication.automation_id}", " ".join(sentences))
