@@ -177,9 +177,16 @@ def _edit_form(
     networks: Sequence[str],
 ) -> dict[str, Any]:
     text = raw.decode("utf-8", "surrogatepass")
-    if definition is not None:
-        text = rewrite(text, definition)
-    text = edit_text(text, [Edit(**{**edit, "path": tuple(edit["path"]), "to": tuple(edit["to"])}) for edit in edits])
+    try:
+        if definition is not None:
+            text = rewrite(text, definition)
+        text = edit_text(
+            text, [Edit(**{**edit, "path": tuple(edit["path"]), "to": tuple(edit["to"])}) for edit in edits]
+        )
+    except EditError as error:
+        raise invalid_body([Problem(error.path or "edits", error.message)]) from None
+    except DefinitionError as error:
+        raise _refuse_source(error) from None
     check = check_text(text, automation_type, _read_networks(networks))
     return {"text": text, "check": asdict(check), "lines": find_lines(text, part)}
 
