@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from dashboard.access import Caller
 from dashboard.api import schemas
 from dashboard.api.automations import require_automation
 from dashboard.api.drafts import ANSWER, Revision, build_conflict, get_draft_source, serialize_draft
-from dashboard.bodies import Body, ShortText
+from dashboard.bodies import Body
 from dashboard.definitions import read_text
 from dashboard.errors import not_found
 from dashboard.resource import Resource
@@ -20,6 +20,7 @@ from models import automation
 from models.errors import Conflict
 from models.reports import automations as report
 from models.reports.automations import AutomationDetail, PublishedVersion
+from rules.bodies import Pattern
 from rules.definition_changes import list_changes
 from rules.definition_text import get_source
 from rules.line_diff import compare_lines
@@ -30,6 +31,7 @@ _VERSION = "/api/workspaces/{workspace_id}/automations/{automation_id}/versions/
 #: The largest number of a version: that of an integer column.
 _MAX_VERSION = 2**31 - 1
 DRAFT = "draft"
+VersionName = Annotated[str, Pattern("draft|[1-9][0-9]{0,9}", "must be the number of a version, or draft")]
 
 
 class Restoration(Body):
@@ -42,8 +44,8 @@ class DiffQuery(Body):
     """Two versions by their numbers, or `draft`. Without `from`: the published version; without `to`: the draft, or
     else the published version."""
 
-    before: ShortText | None = Field(None, alias="from")
-    after: ShortText | None = Field(None, alias="to")
+    before: VersionName | None = Field(None, alias="from")
+    after: VersionName | None = Field(None, alias="to")
 
 
 @dataclass(frozen=True)
