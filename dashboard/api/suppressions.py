@@ -38,7 +38,8 @@ MAX_LISTED_PROBLEMS = 200
 
 Reason = Annotated[str, schemas.Choice(REASONS)]
 Address = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
-Topic = Annotated[str, Field(min_length=1, max_length=MAX_TOPIC_LENGTH, pattern=r"^\S(.*\S)?$")]
+_TOPIC_PATTERN = r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
+Topic = Annotated[str, Field(min_length=1, max_length=MAX_TOPIC_LENGTH, pattern=_TOPIC_PATTERN)]
 SUPPRESSION = schemas.record(
     id=schemas.ID, channel=schemas.TEXT, address=schemas.TEXT, reason=schemas.TEXT,
     topic=schemas.nullable(schemas.TEXT), createdAt=schemas.TIME,
