@@ -320,12 +320,14 @@ def show_messages(call: Caller, query: AnalyticsQuery) -> Any:
             **schemas.array_of(
                 schemas.record(
                     automationId=schemas.ID, automationName=schemas.TEXT, stepId=schemas.TEXT, since=schemas.TIME,
-                    isProven=schemas.BOOL, leader=schemas.nullable(schemas.TEXT),
+                    isRunning=schemas.BOOL, isProven=schemas.BOOL, leader=schemas.nullable(schemas.TEXT),
                     runnerUp=schemas.nullable(schemas.TEXT), lead=_RATE, moreMessages=_MS, moreDays=_MS,
                     variants=schemas.array_of(
                         schemas.record(
                             name=schemas.TEXT, weight=schemas.nullable(schemas.COUNT), sent=schemas.COUNT,
-                            replied=schemas.COUNT, rate=_RATE, low=_RATE, high=_RATE,
+                            delivered=schemas.nullable(schemas.COUNT), replied=schemas.nullable(schemas.COUNT),
+                            clicked=schemas.nullable(schemas.COUNT), failed=schemas.COUNT, answerable=schemas.COUNT,
+                            rate=_RATE, low=_RATE, high=_RATE,
                         )
                     ),
                 )
@@ -335,7 +337,7 @@ def show_messages(call: Caller, query: AnalyticsQuery) -> Any:
     ),
 )  # fmt: skip
 def show_experiments(call: Caller, query: AnalyticsQuery) -> Any:
-    """Show the variants of each split with their replies and 95 % intervals."""
+    """Show what became of the messages of each split's variants, with 95 % intervals of replies."""
 
     def read(filters: AnalyticsFilters, _: AnalyticsFilters | None) -> dict[str, Any]:
         rows = analytics_experiments.fetch_experiments(call.workspace_id, filters, clock.now())

@@ -46,7 +46,8 @@ COLUMNS: dict[Report, tuple[str, ...]] = {
     "actions": ("automation_id", "automation_name", "action", "runs", "failed", "failed_share", "p50_ms", "p95_ms"),
     "messages": ("channel", "sent", *MEASURES, "before", "change"),
     "experiments": (
-        "automation_id", "automation_name", "step_id", "name", "weight", "sent", "replied", "rate", "low", "high",
+        "automation_id", "automation_name", "step_id", "name", "weight", "sent", "delivered", "replied", "clicked",
+        "failed", "answerable", "rate", "low", "high",
     ),
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from dashboard.pages.contact_privacy import contact_privacy_pages
 from dashboard.pages.contacts import contacts_pages
 from dashboard.pages.execution import execution_pages
 from dashboard.pages.executions import executions_pages
+from dashboard.pages.experiments import experiment_pages
 from dashboard.pages.failure_export import failure_export_pages
 from dashboard.pages.failures import failures_pages
 from dashboard.pages.health import health_pages
@@ -59,6 +60,7 @@ BLUEPRINTS = (
     workflow_pages,
     preview_pages,
     version_pages,
+    experiment_pages,
     executions_pages,
     tracked_execution_pages,
     bulk_pages,

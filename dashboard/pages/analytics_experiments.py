@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from dashboard.pages.analytics_texts import format_count, format_rate
@@ -25,7 +26,10 @@ class VariantLine:
     letter: str
     name: str
     sent: str
+    delivered: str
     replied: str
+    clicked: str
+    failed: str
     rate: str
     interval: str
     low: float | None = None
@@ -39,6 +43,8 @@ class ExperimentPanel:
 
     title: str
     page: str
+    #: Where the experiment is ended; empty for one that the published version no longer has.
+    end_page: str
     note: str
     is_decided: bool
     state: str
@@ -71,24 +77,56 @@ def _build(row: Experiment, zone: ZoneInfo) -> ExperimentPanel:
     scale = _choose_scale(row["variants"])
     since = f"{row['since'].astimezone(zone):%-d %B}"
     note = f"split in {row['automation_name']}, since {since} · measured by replies within 7 days"
+    page = f"/automations/{row['automation_id']}"
     return ExperimentPanel(
-        row["step_id"].replace("_", " "), f"/automations/{row['automation_id']}", note, row["is_proven"],
-        f"{row['leader']} leads" if row["is_proven"] else "Not enough yet", describe(row), scale.list_ticks(),
+        row["step_id"].replace("_", " "), page, build_end_page(row), note, row["is_proven"], _describe_state(row),
+        describe(row), scale.list_ticks(),
         [_build_variant(number, variant, scale) for number, variant in enumerate(row["variants"])],
     )  # fmt: skip
 
 
+def build_end_page(row: Experiment) -> str:
+    """The page that ends a running experiment, with its leader selected; empty for one that is over."""
+    if not row["is_running"]:
+        return ""
+    query = {"step": row["step_id"]} | ({"variant": row["leader"]} if row["leader"] else {})
+    return f"/automations/{row['automation_id']}/experiment?{urlencode(query)}"
+
+
+def _describe_state(row: Experiment) -> str:
+    if not row["is_running"]:
+        return "Ended"
+    return f"{row['leader']} leads" if row["is_proven"] else "Not enough yet"
+
+
 def _build_variant(number: int, row: VariantRow, scale: _Scale) -> VariantLine:
     letter = chr(ord("A") + number % 26)
-    texts = letter, row["name"], format_count(row["sent"]), format_count(row["replied"])
+    texts = (
+        letter, row["name"], format_count(row["sent"]), _format_measured(row["delivered"], row["sent"]),
+        _format_measured(row["replied"], row["sent"]), _format_measured(row["clicked"], row["sent"]),
+        format_count(row["failed"]),
+    )  # fmt: skip
     rate, low, high = row["rate"], row["low"], row["high"]
     if rate is None or low is None or high is None:
-        return VariantLine(*texts, "–", "no messages yet")
+        return VariantLine(*texts, "–", "no replies to measure" if row["sent"] else "no messages yet")
     interval = f"{100 * low:.1f}–{100 * high:.1f}%"
     start = scale.place(low)
+    share = format_rate(rate)
     return VariantLine(
-        *texts, format_rate(rate), interval, start, round(scale.place(high) - start, 2), scale.place(rate)
+        *texts,
+        share if row["answerable"] == row["sent"] else f"{share} of {format_count(row['answerable'])}",
+        interval,
+        start,
+        round(scale.place(high) - start, 2),
+        scale.place(rate),
     )
+
+
+def _format_measured(count: int | None, sent: int) -> str:
+    """A count; without messages nothing can be measured yet."""
+    if count is None:
+        return "not measured" if sent else "–"
+    return format_count(count)
 
 
 def _choose_scale(variants: Sequence[VariantRow]) -> _Scale:
@@ -109,10 +147,12 @@ def _choose_scale(variants: Sequence[VariantRow]) -> _Scale:
 def describe(row: Experiment) -> str:
     """The judgement in words: who leads, whether it is proven, and otherwise how many messages are missing."""
     if row["leader"] is None or row["runner_up"] is None or row["lead"] is None:
-        return "Fewer than two variants have messages in this period: there is nothing to compare yet."
+        return "Fewer than two variants have messages that can be answered in this period. Nothing can be compared yet."
     lead = f"{row['leader']} leads {row['runner_up']} by {100 * row['lead']:.1f} points"
     if row["is_proven"]:
         return f"{lead}, and its 95% interval lies above all others."
+    if not row["is_running"]:
+        return f"{lead}, but the 95% intervals overlap."
     if row["more_messages"] is None:
         return f"{row['leader']} and {row['runner_up']} are equal so far: no number of messages can tell them apart."
     days = row["more_days"]

@@ -1,6 +1,7 @@
-"""The experiments of the step `split`: messages sent after each variant was taken, and how many got a reply.
+"""The experiments of the step `split`: messages sent after each variant was taken, and what became of them.
 
-Replies are those within seven days to the newest message. Tests are in no number.
+Replies are those within seven days to the newest message. Tests are in no number. What none of a variant's channels can
+tell is None, never 0.
 """
 
 from __future__ import annotations
@@ -15,26 +16,35 @@ from models.queries import fetch
 from models.reports.analytics_filters import AnalyticsFilters
 from models.reports.analytics_reader import Counted, CountRow, read_counts
 from models.tables import Automation, WorkflowVersion
+from rules.channels import CHANNELS
 from rules.definition import Step, parse
 from rules.experiments import Judgement, VariantCounts, compute_interval, judge
 from rules.plan import list_arms
 
 
 class VariantRow(TypedDict):
-    """A variant: its name, its weight in the published version (None if it is no longer there), messages `sent` and
-    those `replied` to; `rate` and the ends of its Wilson 95 % interval are 0 to 1, None without messages."""
+    """A variant: its name, its weight in the published version (None if it is no longer there), messages `sent`, and
+    what became of them; None means not measured. `failed` includes those that were never sent, and those that bounced.
+
+    `rate` is the share of replies of `answerable`, the messages on channels that can be answered; it and the ends of
+    its Wilson 95 % interval are 0 to 1, None without such messages."""
 
     name: str
     weight: int | None
     sent: int
-    replied: int
+    delivered: int | None
+    replied: int | None
+    clicked: int | None
+    failed: int
+    answerable: int
     rate: float | None
     low: float | None
     high: float | None
 
 
 class Experiment(TypedDict):
-    """A split of an automation. `since` is the start of the first day of the period with messages.
+    """A split of an automation. `since` is the start of the first day of the period with messages. `is_running` says
+    that the published version has it.
 
     `is_proven` says that the interval of the variant `leader` lies above all others. Until then it is "not enough yet":
     the leader and the variant `runner_up` each need about `more_messages` more, `more_days` at the pace so far; None
@@ -46,6 +56,7 @@ class Experiment(TypedDict):
     automation_name: str
     step_id: str
     since: datetime
+    is_running: bool
     variants: list[VariantRow]
     is_proven: bool
     leader: str | None
@@ -106,7 +117,7 @@ def _build(
 ) -> Experiment:
     since = max(filters.since, filters.list_edges("day")[min(row["point"] for row in rows)])
     variants = _build_variants(step, rows)
-    counts = [VariantCounts(row["sent"], row["replied"]) for row in variants]
+    counts = [VariantCounts(row["answerable"], row["replied"] or 0) for row in variants]
     days = (min(filters.until, now) - since) / timedelta(days=1)
     judgement = judge(counts, days)
     return {
@@ -114,6 +125,7 @@ def _build(
         "automation_name": automation["name"],
         "step_id": step_id,
         "since": since,
+        "is_running": step is not None,
         "variants": variants,
         **_name(judgement, variants),  # type: ignore[typeddict-item]
     }
@@ -130,11 +142,29 @@ def _build_variants(step: Step | None, rows: Sequence[CountRow]) -> list[Variant
 
 
 def _build_variant(name: str, weight: int | None, counts: Mapping[str, int]) -> VariantRow:
-    sent, replied = counts.get("sent", 0), counts.get("replied", 0)
-    interval = compute_interval(replied, sent)
+    answerable = _count_on_channels(counts, "sent", "replied")
+    replied = counts.get("replied", 0) if answerable else None
+    delivered = _count_on_channels(counts, "delivered", "delivered")
+    interval = compute_interval(replied or 0, answerable)
     low, high = interval or (None, None)
-    rate = replied / sent if sent else None
-    return {"name": name, "weight": weight, "sent": sent, "replied": replied, "rate": rate, "low": low, "high": high}
+    return {
+        "name": name,
+        "weight": weight,
+        "sent": counts.get("sent", 0),
+        "delivered": delivered if _count_on_channels(counts, "sent", "delivered") else None,
+        "replied": replied,
+        "clicked": counts.get("clicked", 0) if counts.get("linked") else None,
+        "failed": counts.get("failed", 0),
+        "answerable": answerable,
+        "rate": None if replied is None else replied / answerable,
+        "low": low,
+        "high": high,
+    }
+
+
+def _count_on_channels(counts: Mapping[str, int], kind: str, measure: str) -> int:
+    """Count the messages of a kind on the channels that report the measure."""
+    return sum(counts.get(f"{kind}:{channel.name}", 0) for channel in CHANNELS.values() if measure in channel.measures)
 
 
 def _name(judgement: Judgement, variants: Sequence[VariantRow]) -> dict[str, Any]:

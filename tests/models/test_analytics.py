@@ -253,15 +253,21 @@ def test_an_experiment_has_the_messages_after_its_split(history, state):
     assert [variant["name"] for variant in experiment["variants"]] == ["A", "B"]
     for variant in experiment["variants"]:
         expected = fetch_rows(
-            """select count(distinct m.id) as sent, count(distinct r.message_id) as replied
+            """select count(distinct m.id) filter (where m.sent_at is not null) as sent,
+                count(distinct r.message_id) as replied,
+                count(distinct m.id) filter (where m.status in ('delivered', 'read', 'complained')
+                    and m.channel <> 'instagram') as delivered,
+                count(distinct m.id) filter (where m.status in ('failed', 'bounced')) as failed
             from messages m join steps s on s.execution_id = m.execution_id and s.step_id = 'choose'
                 and s.output ->> 'taken' = %s
             left join message_responses r on r.message_id = m.id and r.kind = 'replied'
-            where m.automation_id = %s and not m.test and m.sent_at < %s""",
+            where m.automation_id = %s and not m.test and coalesce(m.sent_at, m.created_at) < %s""",
             (variant["name"], automation_id, UNTIL),
         )[0]
-        assert (variant["sent"], variant["replied"]) == (expected["sent"], expected["replied"])
-        assert variant["low"] < variant["rate"] < variant["high"]
+        assert {name: variant[name] for name in expected} == expected
+        assert variant["failed"] > 0
+        assert variant["clicked"] is None
+        assert variant["low"] <= variant["rate"] < variant["high"]
     assert fetch_experiments(history.workspace_id, build_filters(status="failed"), UNTIL) is None
 
 

@@ -129,6 +129,10 @@ class History:
             (message_id, self.workspace_id, execution_id, automation_id, contact_id, message_id, channel,
              CHANNELS[channel], test, at, at),
         )  # fmt: skip
+        if self.random.random() < 0.2:
+            execute("update messages set status = 'failed' where id = %s", (message_id,))
+            if self.random.random() < 0.5:
+                return message_id
         for status in ("sent", self.random.choice(("sent", "delivered", "read", "bounced", "complained"))):
             execute("update messages set status = %s, sent_at = %s where id = %s", (status, at, message_id))
         if self.random.random() < 0.4:
