@@ -18,6 +18,7 @@ from dashboard.api.channels import channels
 from dashboard.api.contact_privacy import contacts
 from dashboard.api.definition_edits import definition_edits
 from dashboard.api.drafts import drafts
+from dashboard.api.duplicates import duplicates
 from dashboard.api.executions import executions
 from dashboard.api.experiments import experiments
 from dashboard.api.health import health
@@ -51,7 +52,7 @@ RESOURCES: tuple[Resource, ...] = (
     switches, model_settings, health, search, description, channels, audit_log, preferences, site_keys, test_runs,
     tracked_executions, playbooks, analytics_export,
     playbook_previews, webhook_secrets, suppressions, possible_opt_outs, drafts, automation_versions, definition_edits,
-    experiments,
+    experiments, duplicates,
 )  # fmt: skip
 
 

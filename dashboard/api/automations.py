@@ -27,6 +27,7 @@ from models.reports import automations as report
 from models.reports import runs
 from models.reports.automations import AutomationDetail, AutomationRow
 from rules.bodies import to_whole_numbers
+from rules.channels import CHANNELS
 from rules.definition_text import get_source, locate_problems, replace_trigger
 from rules.language import AutomationType, infer_type
 from rules.parsing import BYTE_ORDER_MARK
@@ -73,11 +74,16 @@ TEXT_PROBLEMS = schemas.array_of(
 )  # fmt: skip
 
 
+#: A channel of a step, in a query.
+ChannelName = Annotated[str, schemas.Choice(tuple(CHANNELS))]
+
+
 class AutomationPage(schemas.Page):
     """The filters and page of the list."""
 
     q: ShortText | None = None
     type: AutomationType | None = None
+    channel: ChannelName | None = None
     enabled: schemas.QueryBool | None = None
 
 
@@ -136,7 +142,13 @@ def list_automations(call: Caller, query: AutomationPage) -> Any:
     before = parse_row_cursor(query.cursor)
     rows, cursor = fetch_page(
         lambda limit: report.fetch_page(
-            call.workspace_id, limit=limit, before=before, q=query.q, type=query.type, enabled=query.enabled
+            call.workspace_id,
+            limit=limit,
+            before=before,
+            q=query.q,
+            type=query.type,
+            enabled=query.enabled,
+            channel=query.channel,
         ),
         query.limit,
     )

@@ -10,9 +10,10 @@ import flask
 
 import metrics
 from dashboard.access import Caller
-from dashboard.api.automations import require_automation
+from dashboard.api.automations import ChannelName, require_automation
 from dashboard.api.schemas import QueryBool
 from dashboard.bodies import Body, ShortText
+from dashboard.duplicates import duplicate_automation
 from dashboard.overlaps import fetch_overlaps
 from dashboard.pages import layout
 from dashboard.responses import fetch_page, parse_row_cursor
@@ -39,6 +40,7 @@ class AutomationFilterForm(Body):
 
     q: ShortText | None = None
     type: AutomationType | None = None
+    channel: ChannelName | None = None
     enabled: QueryBool | None = None
     cursor: ShortText | None = None
 
@@ -65,12 +67,18 @@ def show() -> Any:
     before = parse_row_cursor(form.cursor)
     rows, cursor = fetch_page(
         lambda limit: report.fetch_page(
-            call.workspace_id, limit=limit, before=before, q=form.q, type=form.type, enabled=form.enabled
+            call.workspace_id,
+            limit=limit,
+            before=before,
+            q=form.q,
+            type=form.type,
+            enabled=form.enabled,
+            channel=form.channel,
         ),
         PAGE_SIZE,
     )
     older = cursor and "/automations?" + urlencode({**params, "cursor": cursor})
-    filtered = bool(form.q or form.type or form.enabled is not None)
+    filtered = bool(form.q or form.type or form.channel or form.enabled is not None)
     return layout.render(
         "automations.html",
         call,
@@ -115,6 +123,17 @@ def toggle(automation_id: str) -> Any:
     (card,) = _build_cards(call, [require_automation(call.workspace_id, automation_id)])
     return layout.render(
         "automation_toggled.html", call, automation=card, totals=report.fetch_totals(call.workspace_id)
+    )
+
+
+@automation_pages.post("/automations/<automation_id>/duplicate")
+def duplicate(automation_id: str) -> Any:
+    """Create a copy that is off and not published, and open it in the editor."""
+    call = layout.require_page_permission("write")
+    row = require_automation(call.workspace_id, automation_id)
+    copy = duplicate_automation(call, row)
+    return layout.redirect(
+        f"/automations/{copy['id']}/edit", f'"{copy["name"]}" created. It is off until you publish it and turn it on.'
     )
 
 

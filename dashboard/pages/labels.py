@@ -18,7 +18,7 @@ from rules.definition import REPLIED
 from rules.durations import format_duration as format_duration
 from rules.durations import format_rough_duration as format_rough_duration
 from rules.errors import BY_CLASS
-from rules.language import PAGE_TRIGGER
+from rules.language import PAGE_TRIGGER, PLAYBOOK
 from rules.retries import MAX_RETRIES
 
 #: Why a matching automation left an event to another.
@@ -260,3 +260,27 @@ def _capitalize(text: str) -> str:
 
 def _format_time(before: str, at: datetime | None, now: datetime) -> str:
     return f"{before} {format_relative_time(at, now)}" if at is not None else ""
+
+
+def describe_switch(row: Mapping[str, Any]) -> str:
+    """What the switch of an automation will do, with what becomes of its active executions."""
+    is_playbook = row["type"] == PLAYBOOK
+    if not row["enabled"]:
+        if not row["version"]:
+            return "Publish a version first. Without one nothing can start"
+        return "Turn on: pages execute this playbook" if is_playbook else "Turn on: triggers start this automation"
+    if is_playbook:
+        return "Turn off: pages stop executing this playbook within a minute"
+    active = row["in_flight"]
+    rest = " Those not past checking are skipped, the others finish." if active else ""
+    count = f" {active:,} active execution{'' if active == 1 else 's'}." if active else ""
+    return f"Turn off: triggers no longer start this automation.{count}{rest}"
+
+
+def describe_off(row: Mapping[str, Any]) -> str:
+    """What an automation that is off does."""
+    if not row["version"]:
+        return "Not published yet"
+    if row["type"] == PLAYBOOK:
+        return "Off: pages do not execute it"
+    return "Off: triggers are ignored" + ("; active executions finish" if row["in_flight"] else "")

@@ -8,7 +8,7 @@ from functools import reduce
 from operator import or_
 from typing import Any, TypedDict
 
-from peewee import JOIN, SQL, Case, fn
+from peewee import JOIN, SQL, Case, Cast, fn
 
 from models import automation_schedule
 from models.automation_schedule import ScheduleStateRow
@@ -17,6 +17,8 @@ from models.ids import is_id
 from models.queries import count, fetch, fetch_first
 from models.search import has_words
 from models.tables import Automation, Execution, WorkflowVersion
+from rules.actions import ACTIONS
+from rules.json_text import dump_json
 from rules.language import RESERVED_FAMILIES, AutomationType
 
 
@@ -119,6 +121,8 @@ _DEFINITION = Case(
     [(Automation.exclusive, WorkflowVersion.definition)],
     fn.jsonb_set(WorkflowVersion.definition, SQL("'{exclusive}'"), SQL("'false'")),
 )
+#: A step, in any arm, whose action or whose field names the channel.
+_ON_CHANNEL = "$.steps.** ? (@.action == $actions[*] || (@.action != null && @.with.channel == $channel))"
 #: Automations that answer comments and messages, at most, in which overlaps are looked for.
 _MAX_ANSWERING = 2_000
 # By hand: the executions in flight are counted once for all automations, and in one part for each status, because each
@@ -152,10 +156,19 @@ def fetch_page(
     q: str | None = None,
     type: str | None = None,
     enabled: bool | None = None,
+    channel: str | None = None,
 ) -> list[AutomationRow]:
     """Return at most `limit` automations, newest first, older than `before` (an id); `q` has words of the name, or is
-    the id."""
+    the id. `channel` selects those whose published version (else whose draft) has a step on that channel."""
     query = Automation.select(*_COLUMNS).where(Automation.workspace_id == workspace_id, Automation.deleted_at.is_null())
+    if channel is not None:
+        query = query.join(WorkflowVersion, JOIN.LEFT_OUTER, on=WorkflowVersion.id == Automation.version_id).where(
+            fn.jsonb_path_exists(
+                fn.coalesce(WorkflowVersion.definition, Automation.draft),
+                Cast(_ON_CHANNEL, "jsonpath"),
+                Cast(dump_json({"channel": channel, "actions": _list_channel_actions(channel)}), "jsonb"),
+            )
+        )
     if before is not None:
         query = query.where(Automation.id < before)
     if type is not None:
@@ -166,6 +179,11 @@ def fetch_page(
         query = query.where(Automation.id == q if is_id(q) else has_words(Automation.name, q))
     with acting_as(workspace_id):
         return fetch(AutomationRow, query.order_by(Automation.id.desc()).limit(limit))
+
+
+def _list_channel_actions(channel: str) -> list[str]:
+    """Return the actions that use this channel whatever their fields say."""
+    return [action.name for action in ACTIONS.values() if channel in (action.channel, action.call_channel)]
 
 
 def list_recent_playbooks(workspace_id: str, limit: int) -> list[AutomationRow]:

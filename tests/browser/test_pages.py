@@ -45,6 +45,25 @@ def test_an_automation_is_toggled_in_place(visit: Any, alice: Producer, automati
     assert alice.get(f"{alice.automations}/{automation['id']}").json["automation"]["enabled"] is False
 
 
+def test_an_automation_is_filtered_by_channel_and_duplicated(
+    visit: Any, alice: Producer, automation: dict[str, Any]
+) -> None:
+    alice.create(name="Text", definition={"trigger": {"type": "a"}, "steps": [
+        {"id": "text", "action": "send_sms", "with": {"body": "Hi"}}]})  # fmt: skip
+    page = visit().go("/automations")
+    expect(page.locator("article")).to_have_count(2)
+    page.get_by_label("Channel").select_option("sms")
+    page.wait_for_url(re.compile(r"/automations\?channel=sms$"))
+    expect(page.locator("article")).to_have_count(1)
+    page.get_by_role("button", name="Duplicate Text").click()
+    page.wait_for_url(re.compile(r"/automations/[0-9a-f-]{36}/edit$"))
+    expect(page.get_by_text('"Copy of Text" created. It is off until you publish it')).to_be_visible()
+    page.goto(page.url.removesuffix("/edit"))
+    expect(page.get_by_role("switch", name="Copy of Text")).to_be_disabled()
+    page.get_by_role("link", name="Delete").click()
+    expect(page.get_by_role("heading", name="Delete “Copy of Text”?")).to_be_visible()
+
+
 def test_a_filter_is_a_chip_and_in_the_url(visit: Any, alice: Producer, automation: dict[str, Any]) -> None:
     example_executions.create_execution(alice, automation, contact_id=example_executions.create_contact(alice, "Ada"))
     example_executions.create_failed(alice, automation, contact_id=example_executions.create_contact(alice, "Grace"))

@@ -134,6 +134,70 @@ def test_automations_are_filtered_by_the_url(bob: Browser, alice: Producer) -> N
     assert "No matching automations" in bob.get("/automations?q=nothing").text
 
 
+def test_automations_are_filtered_by_channel(bob: Browser, alice: Producer) -> None:
+    text = {"id": "text", "action": "send_sms", "with": {"body": "Hi"}}
+    direct = {"id": "dm", "action": "send_message", "with": {"channel": "instagram", "body": "Hi"}}
+    fork = {"id": "fork", "action": "branch", "if": "contact.email == 'a'", "then": [text], "else": [direct]}
+    alice.create(name="E-mail")
+    alice.create(name="Both", definition={"trigger": {"type": "a"}, "steps": [fork]})
+    alice.create(name="Facebook", definition={"trigger": {"type": "a"}, "steps": [
+        {"id": "note", "action": "notify", "with": {"channel": "slack", "text": "instagram"}},
+        {**direct, "with": {"channel": "facebook", "body": "Hi"}},
+    ]})  # fmt: skip
+    names = {
+        channel: [row["name"] for row in alice.get(f"{alice.automations}?channel={channel}").json["automations"]]
+        for channel in ("email", "sms", "instagram", "facebook", "slack", "webhook")
+    }
+    assert names == {
+        "email": ["E-mail"], "sms": ["Both"], "instagram": ["Both"], "facebook": ["Facebook"], "slack": ["Facebook"],
+        "webhook": [],
+    }  # fmt: skip
+    page = bob.get("/automations?channel=sms&type=").text
+    assert re.findall(r'<article[^>]* aria-label="([^"]+)"', page) == ["Both"]
+    assert '<option value="sms" selected>' in page
+    assert bob.get("/automations?channel=fax").status_code == 422
+    assert alice.get(f"{alice.automations}?channel=").status_code in (200, 422)
+
+
+def test_the_switch_says_what_it_will_do(bob: Browser, alice: Producer, automation: dict[str, Any]) -> None:
+    example_executions.create_execution(alice, automation, status="pending", stage="queued")
+    path = f"/automations/{automation['id']}"
+    for page in ("/automations", path):
+        assert (
+            'title="Turn off: triggers no longer start this automation. 1 active execution. '
+            'Those not past checking are skipped, the others finish."'
+        ) in bob.get(page).text
+    post(bob, f"{path}/toggle", enabled="false")
+    for page in ("/automations", path):
+        assert 'title="Turn on: triggers start this automation"' in bob.get(page).text
+        assert "Off: triggers are ignored; active executions finish" in read_text(bob.get(page).text)
+
+
+def test_a_duplicate_is_a_draft_that_is_off(bob: Browser, alice: Producer, charlie: Producer) -> None:
+    source = "# Kept\ntrigger: {type: hook}\nsteps:\n  - {id: text, action: send_sms, with: {body: Hi}}\n"
+    original = alice.post(alice.automations, {"name": "Welcome", "source": source}).json["automation"]
+    path = f"{alice.automations}/{original['id']}"
+    copy = alice.post(f"{path}/duplicate").json["automation"]
+    assert (copy["name"], copy["enabled"], copy["version"], copy["hasDraft"], copy["executions"]) == (
+        "Copy of Welcome", False, 0, True, 0,
+    )  # fmt: skip
+    assert alice.get(f"{alice.automations}/{copy['id']}/draft").json["draft"]["source"] == source
+    assert alice.post(f"{path}/duplicate", {"name": "Mine"}).json["automation"]["name"] == "Mine"
+    response = post(bob, f"/automations/{original['id']}/duplicate")
+    assert response.status_code == 303
+    assert response.headers["Location"].endswith("/edit")
+    page = bob.get("/automations").text
+    assert page.count("Publish a version first. Without one nothing can start") == 3
+    assert alice.post(f"{alice.automations}/{copy['id']}/duplicate").json["automation"]["name"] == (
+        "Copy of Copy of Welcome"
+    )
+    long = alice.create(name="x" * 200)
+    assert len(alice.post(f"{alice.automations}/{long['id']}/duplicate").json["automation"]["name"]) == 200
+    assert charlie.post(f"{charlie.automations}/{original['id']}/duplicate").status_code == 404
+    alice.request("DELETE", f"{alice.automations}/{copy['id']}/draft?revision=1")
+    assert alice.post(f"{alice.automations}/{copy['id']}/duplicate").status_code == 409
+
+
 def test_an_empty_workspace_shows_what_to_do_next(bob: Browser) -> None:
     assert "beckon automation import" in bob.get("/automations").text
     assert "beckon trigger" in bob.get("/executions").text
