@@ -66,6 +66,11 @@ def list_variables(source: str) -> list[Segments]:
     return list(_find_variables(source))
 
 
+def is_constant(source: str) -> bool:
+    """Whether a valid condition has no variable although it is more than a literal, such as `1 > 2`."""
+    return not isinstance(parse(source), Literal) and not list_variables(source)
+
+
 def is_truthy(value: object) -> bool:
     """Whether Liquid treats the value as true: everything except nil and false."""
     return value is not None and value is not False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rules.language import AutomationType, infer_type
@@ -57,7 +57,14 @@ def locate_problems(text: str, problems: Sequence[Problem]) -> list[TextProblem]
         return []
     positions, paths = map_positions(text), _map_step_paths(text)
     places = [find_position(_resolve_step(problem.path, paths), positions) or (None, None) for problem in problems]
-    return [TextProblem(problem.path, problem.message, *place) for problem, place in zip(problems, places, strict=True)]
+    return [_place(problem, *place) for problem, place in zip(problems, places, strict=True)]
+
+
+def _place(problem: Problem, line: int | None, column: int | None) -> TextProblem:
+    """Return the problem with its place, and with what it has besides."""
+    if isinstance(problem, TextProblem):
+        return replace(problem, line=line, column=column)
+    return TextProblem(problem.path, problem.message, line, column)
 
 
 def _resolve_step(path: str, paths: Mapping[str, str]) -> str:

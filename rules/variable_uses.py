@@ -8,7 +8,7 @@ resolved to the path that they stand for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,38 @@ def list_in_template(source: str) -> list[VariableUse]:
     template = templating.compile_template(source)
     context = RenderContext(template)
     return [use for node in template.nodes for use in _iter_node(node, context, {})]
+
+
+def list_required(source: str) -> list[VariablePath]:
+    """Return the variables that a valid template outputs and that must exist: without `default`, tested by no tag."""
+    if not templating.is_template(source):
+        return []
+    template = templating.compile_template(source)
+    nodes = list(_iter_nodes(template.nodes, RenderContext(template)))
+    expressions = [expression for node in nodes for expression in node.expressions()]
+    tested = [path for item in expressions if isinstance(item, BooleanExpression) for path in _list_paths(item)]
+    outputs = [
+        item.left
+        for item in expressions
+        if isinstance(item, FilteredExpression) and "default" not in {filter_.name for filter_ in item.filters or ()}
+    ]
+    paths = [_resolve(output, {}) for output in outputs if isinstance(output, Path)]
+    return [path for path in paths if path and not any(_share_beginning(path, other) for other in tested)]
+
+
+def _iter_nodes(nodes: Iterable[Node], context: RenderContext) -> Iterator[Node]:
+    for node in nodes:
+        yield node
+        yield from _iter_nodes(node.children(context), context)
+
+
+def _list_paths(expression: Expression) -> list[VariablePath]:
+    own = [_resolve(expression, {})] if isinstance(expression, Path) else []
+    return own + [path for child in expression.children() for path in _list_paths(child)]
+
+
+def _share_beginning(path: VariablePath, other: VariablePath) -> bool:
+    return bool(other) and all(left == right for left, right in zip(path, other, strict=False))
 
 
 def _iter_node(node: Node, context: RenderContext, names: Names) -> Iterator[VariableUse]:

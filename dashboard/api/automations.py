@@ -33,6 +33,7 @@ from rules.language import AutomationType, infer_type
 from rules.parsing import BYTE_ORDER_MARK
 from rules.problems import Problem
 from rules.slugs import build_slug
+from rules.source_edits import OPERATIONS
 from tasks.operators import actions as operator_actions
 from tasks.operators import switches
 
@@ -70,6 +71,26 @@ TEXT_PROBLEMS = schemas.array_of(
         "DefinitionProblem",
         "A problem of a definition; one of a text has its line and column, from 1.",
         path=schemas.TEXT, message=schemas.TEXT,
+    )
+)  # fmt: skip
+_EDITS = schemas.array_of(
+    schemas.record(
+        op=schemas.one_of(OPERATIONS), path=schemas.array_of(schemas.ANY), value=schemas.ANY,
+        to=schemas.array_of(schemas.ANY),
+    )
+)  # fmt: skip
+WARNINGS = schemas.array_of(
+    schemas.Component(
+        "DefinitionWarning",
+        {
+            "description": "What the author of a valid definition should know. `fix` has the edits that mend it, for "
+            "the operation that edits a text; a warning of a text has its line and column, from 1.",
+            "required": ["path", "message"],
+            **schemas.record(
+                path=schemas.TEXT, message=schemas.TEXT, line=schemas.COUNT, column=schemas.COUNT,
+                fix=schemas.record(title=schemas.TEXT, edits=_EDITS),
+            ),
+        },
     )
 )  # fmt: skip
 
@@ -160,7 +181,7 @@ def list_automations(call: Caller, query: AutomationPage) -> Any:
     "/api/workspaces/{workspace_id}/automations",
     permission="write",
     body=NewAutomation,
-    response={"automation": AUTOMATION, "warnings": schemas.PROBLEMS},
+    response={"automation": AUTOMATION, "warnings": WARNINGS},
     status=201,
 )
 def create_automation(call: Caller, body: NewAutomation) -> Any:
@@ -191,7 +212,7 @@ def create_automation(call: Caller, body: NewAutomation) -> Any:
     "/api/workspaces/{workspace_id}/automations/validate",
     permission="read",
     body=ValidationRequest,
-    response={"valid": schemas.BOOL, "errors": TEXT_PROBLEMS, "warnings": TEXT_PROBLEMS},
+    response={"valid": schemas.BOOL, "errors": TEXT_PROBLEMS, "warnings": WARNINGS},
 )
 def validate_automation(call: Caller, body: ValidationRequest) -> Any:
     """Validate a definition without saving it. Warnings stop no publishing."""
@@ -243,7 +264,7 @@ for _method in ("PUT", "PATCH"):
         "/api/workspaces/{workspace_id}/automations/{automation_id}",
         permission="write",
         body=AutomationUpdate,
-        response={"automation": AUTOMATION, "warnings": schemas.PROBLEMS},
+        response={"automation": AUTOMATION, "warnings": WARNINGS},
     )(change_automation)
 
 

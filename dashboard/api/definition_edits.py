@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dashboard.access import Caller
 from dashboard.api import schemas
-from dashboard.api.automations import TEXT_PROBLEMS, SourceText
+from dashboard.api.automations import TEXT_PROBLEMS, WARNINGS, SourceText
 from dashboard.bodies import Body, ShortText
 from dashboard.definition_warnings import list_warnings
 from dashboard.definitions import check_text, edit_text, read_text
@@ -68,7 +68,7 @@ class VariableRequest(Body):
     "POST", f"{_AUTOMATIONS}/edit", permission="read", body=EditRequest,
     response={
         "source": schemas.TEXT, "definition": schemas.ANY, "valid": schemas.BOOL, "errors": TEXT_PROBLEMS,
-        "warnings": TEXT_PROBLEMS,
+        "warnings": WARNINGS,
     },
 )  # fmt: skip
 def edit_definition(call: Caller, body: EditRequest) -> Any:

@@ -13,7 +13,14 @@ from pydantic import Field
 import metrics
 from dashboard.access import Caller
 from dashboard.api import schemas
-from dashboard.api.automations import AUTOMATION, TEXT_PROBLEMS, SourceText, require_automation, serialize_detail
+from dashboard.api.automations import (
+    AUTOMATION,
+    TEXT_PROBLEMS,
+    WARNINGS,
+    SourceText,
+    require_automation,
+    serialize_detail,
+)
 from dashboard.bodies import Body
 from dashboard.definition_warnings import list_warnings
 from dashboard.definitions import check_text, require_valid_text
@@ -70,7 +77,7 @@ def show_draft(call: Caller, automation_id: str) -> Any:
 
 @drafts.api(
     "PUT", _PATH, permission="write", body=DraftUpdate, statuses=(409,),
-    response={**ANSWER, "valid": schemas.BOOL, "errors": TEXT_PROBLEMS, "warnings": TEXT_PROBLEMS},
+    response={**ANSWER, "valid": schemas.BOOL, "errors": TEXT_PROBLEMS, "warnings": WARNINGS},
 )  # fmt: skip
 def save_draft(call: Caller, automation_id: str, body: DraftUpdate) -> Any:
     """Save the draft, valid or not, and return its problems. Another person's draft is never overwritten."""
@@ -107,7 +114,7 @@ def discard_draft(call: Caller, query: DraftQuery, automation_id: str) -> Any:
     permission="write",
     body=DraftPublication,
     statuses=(409,),
-    response={"automation": AUTOMATION, "warnings": TEXT_PROBLEMS},
+    response={"automation": AUTOMATION, "warnings": WARNINGS},
 )
 def publish_draft(call: Caller, automation_id: str, body: DraftPublication) -> Any:
     """Publish the draft of an automation as its next version. Errors stop it, warnings do not."""

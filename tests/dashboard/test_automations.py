@@ -43,6 +43,23 @@ def test_a_definition_is_validated_without_being_saved(alice: Producer) -> None:
     assert alice.post(path, {"definition": "text"}).json["valid"] is False
 
 
+def test_the_fix_of_a_warning_is_a_request_to_edit_the_text(alice: Producer) -> None:
+    text = (
+        "# asks first\ntrigger: {type: instagram.comment}\nrules: {daily_limit: 0}\nsteps:\n"
+        "  - id: dm   # the link\n    action: send_message\n    with: {channel: instagram, body: Hi}\n"
+    )
+    warnings = alice.post(f"{alice.automations}/validate", {"source": text}).json["warnings"]
+    assert [(warning["path"], warning["line"]) for warning in warnings] == [
+        ("rules.daily_limit", 3), ("steps.dm.with.channel", 7),
+    ]  # fmt: skip
+    edits = [edit for warning in warnings for edit in warning["fix"]["edits"]]
+    edited = alice.post(f"{alice.automations}/edit", {"source": text, "edits": edits}).json
+    assert (edited["valid"], edited["warnings"]) == (True, [])
+    assert edited["source"].count("# ") == 2
+    published = alice.post(alice.automations, {"name": "Warned", "type": "workflow", "source": text})
+    assert (published.status_code, len(published.json["warnings"])) == (201, 2)
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_only_a_changed_definition_is_a_new_version(alice: Producer, method: str) -> None:
     automation = alice.create()
