@@ -58,7 +58,8 @@ def _start(schedule: ScheduleRow, now: datetime) -> int:
         due = DueTicks(None, None)
     started = 0
     if due.start is not None:
-        for contacts in _list_matching_contacts(schedule, workflow, now):
+        named = {"id": automation.automation_id, "name": automation.automation_name}
+        for contacts in _list_matching_contacts(schedule, workflow, now, {"automation": named}):
             started += _accept(schedule, workflow, due.start, contacts)
     _advance(schedule, automation.definition, now, due.skipped)
     return started
@@ -95,8 +96,10 @@ def _accept(schedule: ScheduleRow, workflow: Workflow, tick_at: datetime, contac
     return sum(len(result.executions) for result in results if isinstance(result, AcceptedTrigger))
 
 
-def _list_matching_contacts(schedule: ScheduleRow, workflow: Workflow, now: datetime) -> Iterator[list[ContactRow]]:
-    """Yield the contacts of this tick, a page at a time."""
+def _list_matching_contacts(
+    schedule: ScheduleRow, workflow: Workflow, now: datetime, facts: Mapping[str, Any]
+) -> Iterator[list[ContactRow]]:
+    """Yield the contacts of this tick, a page at a time; `facts` are what their condition may use beside them."""
     options: Mapping[str, Any] = workflow.trigger.with_
     silent_between = None
     if workflow.trigger.type == "contact.inactive":
@@ -109,11 +112,11 @@ def _list_matching_contacts(schedule: ScheduleRow, workflow: Workflow, now: date
             page = contact_scan.fetch_page(after, PAGE_SIZE, silent_between)
         if not page:
             return
-        condition = options.get("contacts")
+        condition, common = options.get("contacts"), {**facts, "now": format_time(now)}
         matching = [
             contact
             for contact in page
-            if not condition or evaluate(condition, {"contact": build_contact_facts(contact)})
+            if not condition or evaluate(condition, {**common, "contact": build_contact_facts(contact)})
         ]
         if matching:
             yield matching

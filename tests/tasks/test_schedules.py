@@ -72,6 +72,21 @@ def test_a_tick_starts_one_execution_for_each_contact_that_it_is_for(engine: Eng
     }
 
 
+@pytest.mark.parametrize(
+    "condition", ["now contains contact.attributes.birthday", "automation.name == contact.attributes.wants"]
+)
+def test_the_condition_of_contacts_may_use_the_time_and_the_automation(
+    engine: Engine, settings: Settings, condition: str
+) -> None:
+    alice = Alice()
+    for number, day in enumerate((clock.now(), clock.now() + timedelta(days=40))):
+        attributes = {"birthday": f"{day:%m-%d}", "wants": ["Welcome", "Goodbye"][number]}
+        alice.triggers([{"type": "seen", "contact": {"external_id": f"{number}", "attributes": attributes}}])
+    alice.automation(HELLO, trigger={"type": "schedule", "with": {"cron": "0 0 * * *", "contacts": condition}})
+    make_due()
+    assert start_due_schedules(settings) == {"schedules": 1, "executions": 1}
+
+
 def test_a_tick_starts_once_with_any_number_of_schedulers(engine: Engine, settings: Settings) -> None:
     alice = Alice()
     create_contacts(alice, 5)
