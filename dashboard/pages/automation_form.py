@@ -16,8 +16,8 @@ from dashboard.bodies import BODY_LIMIT, Body, ShortText, check
 from dashboard.definition_warnings import list_warnings
 from dashboard.definitions import check_text
 from dashboard.errors import not_found
-from dashboard.pages import labels, layout, playbook_editor, workflow_editor
-from dashboard.pages.gallery import NEW_PLAYBOOK, TEMPLATES, Template, find_template
+from dashboard.pages import labels, layout, playbook_editor, template_gallery, workflow_editor
+from dashboard.pages.gallery import NEW_PLAYBOOK, Template, find_template
 from dashboard.pages.publication import get_text, render_published, restore_line_ends
 from ephemeral import workflow_cache
 from models import automation
@@ -45,7 +45,7 @@ def show_new() -> Any:
     call = layout.require_page_permission("write")
     template = _find_start()
     if template is None:
-        return layout.render("automation_gallery.html", call, templates=TEMPLATES, new_playbook=NEW_PLAYBOOK)
+        return template_gallery.show(call)
     name = "" if template.slug == "empty" else template.name
     if template.type == PLAYBOOK and not _is_yaml_view():
         return playbook_editor.show_new(call, name, template.definition)

@@ -40,6 +40,7 @@ WELCOME = Example(
         ],
     },
     purpose="Sends every new contact a welcome e-mail written by AI.",
+    goal="welcome",
 )
 
 OVERDUE_INVOICE = Example(
@@ -87,6 +88,7 @@ OVERDUE_INVOICE = Example(
         ],
     },
     purpose="Sends a reminder of an overdue invoice, by SMS if it is large, and creates a task two hours later.",
+    goal="get_paid",
 )
 
 HOT_LEAD = Example(
@@ -111,6 +113,7 @@ HOT_LEAD = Example(
         ],
     },
     purpose="Notifies the sales team in Slack when a lead scores 80 or more, and tags the contact.",
+    goal="connect",
 )
 
 PERSONAL_NOTE = Example(
@@ -129,6 +132,7 @@ PERSONAL_NOTE = Example(
         ],
     },
     purpose="Sends an SMS when you start it manually.",
+    goal="reviews",
 )
 
 DAILY_OFFER = Example(
@@ -158,6 +162,7 @@ DAILY_OFFER = Example(
     },
     enabled=False,
     purpose="Sends every lead an e-mail each morning, in their time zone and at most three a week.",
+    goal="sell",
 )
 
 #: The automation of `beckon demo`: an AI replies to each contact during the day in the contact's time zone, and follows

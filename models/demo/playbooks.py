@@ -43,6 +43,7 @@ NEWSLETTER_BANNER = Example(
     },
     type="playbook",
     purpose="Greets newsletter visitors on the pricing page after half a scroll.",
+    goal="sell",
 )
 
 MOBILE_BUTTON = Example(
@@ -65,6 +66,7 @@ MOBILE_BUTTON = Example(
     },
     type="playbook",
     purpose="Shows phone visitors one short button instead of a form.",
+    goal="sell",
 )
 
 EXIT_OFFER = Example(
@@ -91,4 +93,5 @@ EXIT_OFFER = Example(
     },
     type="playbook",
     purpose="Offers free shipping to visitors who are about to leave their cart.",
+    goal="sell",
 )
