@@ -247,7 +247,7 @@ _LABELS: tuple[tuple[Counter | Histogram, Iterable[tuple[str, ...]]], ...] = (
         (
             "publish", "retry", "cancel", "discard", "resolve_sent", "resolve_resend", "resolve_discard", "look_up",
             "review", "pause", "resume", "delete", "delete_contact", "erase_contact", "merge_contacts",
-            "process_pending", "stop_follow_ups", "import",
+            "process_pending", "stop_follow_ups", "import", "move",
         ),
         ("done", "refused"),
     )),

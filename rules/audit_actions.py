@@ -14,6 +14,7 @@ PHRASES: dict[str, str] = {
     "automation.deleted": "deleted an automation",
     "automation.disabled": "turned an automation off",
     "automation.enabled": "turned an automation on",
+    "automation.executions_moved": "moved executions of an automation to its published version",
     "automation.experiment_ended": "ended an experiment of an automation",
     "automation.hook_renewed": "replaced an automation's hook URL",
     "automation.paused": "paused an automation",

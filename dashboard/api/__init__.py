@@ -9,6 +9,7 @@ import flask
 
 from dashboard.access import current_settings
 from dashboard.api import openapi
+from dashboard.api.active_versions import active_versions
 from dashboard.api.analytics import analytics
 from dashboard.api.analytics_export import analytics_export
 from dashboard.api.audit import audit_log
@@ -52,7 +53,7 @@ RESOURCES: tuple[Resource, ...] = (
     switches, model_settings, health, search, description, channels, audit_log, preferences, site_keys, test_runs,
     tracked_executions, playbooks, analytics_export,
     playbook_previews, webhook_secrets, suppressions, possible_opt_outs, drafts, automation_versions, definition_edits,
-    experiments, duplicates,
+    experiments, duplicates, active_versions,
 )  # fmt: skip
 
 

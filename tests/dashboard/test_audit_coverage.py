@@ -51,6 +51,8 @@ SHOWN_ELSEWHERE = {
     "POST /api/contacts/{contact_id}/merge": "test_contact_privacy.py",
     "POST /automations/{automation_id}/playbook": "test_playbook_editor.py",
     "POST /automations/{automation_id}/workflow": "test_workflow_editor.py",
+    "POST /automations/{automation_id}/versions/move": "test_version_moves.py",
+    "POST /api/workspaces/{workspace_id}/automations/{automation_id}/in-flight/move": "test_version_moves.py",
     "POST /automations/{automation_id}/experiment": "test_experiments.py",
     "POST /api/workspaces/{workspace_id}/automations/{automation_id}/end-experiment": "test_experiments.py",
     "POST /api/executions/{execution_id}/cancel": "the page's button in this walk takes the same action",

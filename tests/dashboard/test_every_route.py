@@ -36,6 +36,7 @@ BODIES: dict[str, Any] = {
     "Restoration": {},
     "EditRequest": {"source": "a: 1", "edits": [{"op": "delete", "path": "a"}]},
     "VariableRequest": {"source": "a: 1", "path": "a"},
+    "ActiveMove": {},
     "Duplication": {},
     "ExperimentEnding": {"step": "fork", "variant": "a"},
     "Bulk": {},
