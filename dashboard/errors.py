@@ -15,6 +15,7 @@ import structlog
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from models.commit_outcome import CommitUnknown
 from models.database import CONNECTION_ERRORS
 from models.errors import Conflict, InvalidDefinition, NotFound
 from rules.problems import Problem, join_path
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds after which a client may retry while PostgreSQL is unavailable.
 RETRY_AFTER_SECONDS = 5
+#: Methods whose requests ask for no change: the use of a session or key, which they may note, is not theirs.
+_READING_METHODS = ("GET", "HEAD", "OPTIONS")
 
 #: The heading of an error page, and what to do.
 PAGE_TEXTS = {
@@ -39,6 +42,15 @@ PAGE_TEXTS = {
     500: ("Internal error", "Try again. If it fails again, report it with this request id:"),
     503: ("Temporarily unavailable", "Nothing was changed. Try again in a few seconds."),
 }
+#: What to do where nobody knows whether a change was saved.
+_UNKNOWN_TEXT = (
+    "The database connection was lost before the change was confirmed. It is unknown whether the change was saved. "
+    "A repeat with the same Idempotency-Key or executionId is safe; without one, check first."
+)
+_UNKNOWN_PAGE_TEXTS = (
+    "The database connection was lost before the change was confirmed. It is unknown whether the change was saved.",
+    "Check whether it was saved before you try again.",
+)
 
 
 class ProblemError(Exception):
@@ -98,9 +110,10 @@ def build_problem_response(error: ProblemError) -> flask.Response:
     return response
 
 
-def _build_response(error: ProblemError) -> flask.Response:
+def _build_response(error: ProblemError, remedy: str | None = None) -> flask.Response:
     if _wants_html():
-        title, remedy = PAGE_TEXTS.get(error.status, (HTTPStatus(error.status).phrase, ""))
+        title, usual_remedy = PAGE_TEXTS.get(error.status, (HTTPStatus(error.status).phrase, ""))
+        remedy = usual_remedy if remedy is None else remedy
         request_id = flask.g.get("request_id", "") if error.status == 500 else ""
         page = flask.render_template("error.html", error=error, title=title, remedy=remedy, request_id=request_id)
         response = flask.make_response(page, error.status)
@@ -166,6 +179,14 @@ def register(app: flask.Flask) -> None:
         if (error.code or 500) < 400:
             return error
         return _build_response(_from_werkzeug(error))
+
+    @app.errorhandler(CommitUnknown)
+    def handle_unknown_commit(error: CommitUnknown) -> flask.Response:
+        if flask.request.method in _READING_METHODS:
+            return handle_connection_error(error)
+        log.error("a commit was not confirmed", error=str(error).strip())
+        detail, remedy = _UNKNOWN_PAGE_TEXTS if _wants_html() else (_UNKNOWN_TEXT, None)
+        return _build_response(ProblemError(503, detail, retry_after=RETRY_AFTER_SECONDS), remedy)
 
     def handle_connection_error(error: Exception) -> flask.Response:
         log.error("postgresql is unavailable", error=str(error).strip())

@@ -31,6 +31,7 @@ from psycopg2.extras import register_default_json, register_default_jsonb
 
 import clock
 from models import fencing, server_waits
+from models.commit_outcome import reporting_lost_commits
 from models.connection_liveness import has_unread_bytes
 from models.fencing import LeadershipLost
 from models.ids import is_id
@@ -350,15 +351,16 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
 
     def commit(self) -> None:
         """Commit, unless nothing was sent or the last statement did. Raises LeadershipLost if the transaction is fenced
-        and its token is old."""
+        and its token is old, and CommitUnknown if the answer is lost."""
         self._state.prepares = False
         if self._take_opening() is not None or self._take_committed():
             return
         fence = self._leave_fence()
-        if fence is None:
-            super().commit()
-        else:
-            self._run_fenced(fence, f"{fencing.LOCK}; commit")
+        with reporting_lost_commits(self._state.conn, "commit"):
+            if fence is None:
+                super().commit()
+            else:
+                self._run_fenced(fence, f"{fencing.LOCK}; commit")
 
     def rollback(self) -> None:
         """Roll back, unless nothing was sent, the last statement committed, or the connection is lost: the error that
@@ -421,26 +423,37 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
             raise
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run one statement; outside of a transaction, in one of its own."""
-        execute = super().execute_sql
+        """Run one statement; outside of a transaction, in one of its own. Raises CommitUnknown if it commits and the
+        answer is lost."""
         try:
             if self.in_transaction():
-                opening = self._take_opening()
-                return execute(sql, params) if opening is None else self._open_with(opening, sql, params)
+                if not getattr(self._state, "commits", False):
+                    return self._execute_in_transaction(sql, params)
+                with reporting_lost_commits(self._state.conn, "commit"):
+                    return self._execute_in_transaction(sql, params)
             if fencing.get_fence() is not None:
                 with self.atomic():
-                    return execute(sql, params)
-            try:
-                return self._run_bound(self.connection(), lambda bound_sql: execute(bound_sql, params), sql)
-            except peewee.OperationalError as error:
-                if not isinstance(unwrap_driver_error(error), ConnectionDead):
-                    raise
-                return self._read_again(sql, params, error)
-            except (peewee.ProgrammingError, peewee.DataError):
-                self._check_role()
-                raise
+                    return super().execute_sql(sql, params)
+            with reporting_lost_commits(self._state.conn, sql):
+                return self._execute_alone(sql, params)
         except peewee.InternalError as error:
             _raise_if_read_only(error)
+            raise
+
+    def _execute_in_transaction(self, sql: str, params: Any) -> Any:
+        opening = self._take_opening()
+        return super().execute_sql(sql, params) if opening is None else self._open_with(opening, sql, params)
+
+    def _execute_alone(self, sql: str, params: Any) -> Any:
+        execute = super().execute_sql
+        try:
+            return self._run_bound(self.connection(), lambda bound_sql: execute(bound_sql, params), sql)
+        except peewee.OperationalError as error:
+            if not isinstance(unwrap_driver_error(error), ConnectionDead):
+                raise
+            return self._read_again(sql, params, error)
+        except (peewee.ProgrammingError, peewee.DataError):
+            self._check_role()
             raise
 
     def _read_again(self, sql: str, params: Any, lost: peewee.OperationalError) -> Any:
@@ -480,7 +493,8 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]
         self._prepare(connection, [statement for statement, _ in calls if isinstance(statement, PreparedStatement)])
         try:
             if is_alone:
-                return self._execute_alone_prepared(connection, calls)
+                with reporting_lost_commits(connection, join_calls(calls, prepared=False)[0]):
+                    return self._execute_alone_prepared(connection, calls)
             return self.execute_sql(*join_calls(calls, prepared=True))
         except peewee.OperationalError as error:
             if not isinstance(unwrap_driver_error(error), InvalidSqlStatementName):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -153,6 +154,9 @@ class FaultProxy:
     """A socket that forwards every byte to another, except during `stall`: then nothing moves in either direction.
     After `freeze` nothing moves any more on the connections of that moment."""
 
+    #: The answer to the next message in which this word stands, in any case, is lost with its connection.
+    unanswered: bytes | None = None
+
     def __init__(self, path: Path, upstream: Path) -> None:
         self.path, self._upstream = path, upstream
         self._line = _Line()
@@ -208,13 +212,15 @@ class FaultProxy:
             self._forward(near, far, line)
             back.join()
 
-    @staticmethod
-    def _forward(source: socket.socket, target: socket.socket, line: _Line) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, line: _Line) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 line.moving.wait()
                 if line.dropped:
                     break
+                if self.unanswered and re.search(rb"\b%s\b" % self.unanswered, data, re.IGNORECASE):
+                    self.unanswered, self._line, line.dropped = None, _Line(), True
+                    self._line.moving.set()
                 target.sendall(data)
         for end in (source, target):
             with contextlib.suppress(OSError):
