@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -79,10 +78,12 @@ def describe_server(variable: str, error: str, since: str = "") -> Outage:
 
 
 def describe_state(program: Program) -> str:
-    """`engine-0 is running since 14:05:00 UTC`, with what the kernel says of a process that a signal stopped."""
-    state = "stopped by a signal" if is_suspended(program) else program.state.lower()
-    since = f" since {datetime.fromtimestamp(program.since, UTC):%Y-%m-%d %H:%M:%S} UTC" if program.since else ""
-    return f"{program.name} is {state}{since if program.state == 'RUNNING' and not is_suspended(program) else ''}"
+    """`engine-0 is running since 2026-12-01 14:05:00 UTC`, with what the kernel says of a process that a signal
+    stopped: it does not say since when."""
+    if is_suspended(program):
+        return f"{program.name} is stopped by a signal"
+    since = f" since {program.since_at:%Y-%m-%d %H:%M:%S} UTC" if program.since_at else ""
+    return f"{program.name} is {program.state.lower()}{since}"
 
 
 def is_suspended(program: Program) -> bool:
@@ -93,15 +94,20 @@ def is_suspended(program: Program) -> bool:
         return False
 
 
-def list_idle(config: Settings, programs: list[Program]) -> list[str]:
-    """Describe the programs that should run and do nothing: stopped, given up on, or stopped by a signal."""
+def list_idle(config: Settings, programs: list[Program]) -> list[Program]:
+    """Return the programs that should run and do nothing: stopped, given up on, or stopped by a signal."""
     used = {
         "postgres": config.embedded_database,
         "redis": config.embedded_redis,
         "sandbox": config.sandbox != "off",
     }
     return [
-        f"{describe_state(program)}: see {program.log}"
+        program
         for program in programs
         if used.get(program.name, True) and (program.state not in _AT_WORK or is_suspended(program))
     ]
+
+
+def describe_idle(program: Program) -> str:
+    """Describe a program that should run and does nothing, and where to look."""
+    return f"{describe_state(program)}: see {program.log}"

@@ -13,8 +13,10 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,8 @@ UNREACHABLE = (OSError, xmlrpc.client.Error, ValueError)
 
 @dataclass(frozen=True)
 class Program:
-    """One process as supervisord reports it; `state` is supervisord's state name (RUNNING, BACKOFF, FATAL, …)."""
+    """One process as supervisord reports it; `state` is supervisord's state name (RUNNING, BACKOFF, FATAL, …), and
+    `since` when it came into it, in seconds of Unix time: 0 where supervisord does not know."""
 
     group: str
     name: str
@@ -45,6 +48,11 @@ class Program:
     pid: int
     since: int
     log: str
+
+    @property
+    def since_at(self) -> datetime | None:
+        """When it came into its state."""
+        return datetime.fromtimestamp(self.since, UTC) if self.since else None
 
 
 def build_servers(settings: Settings) -> embedded.Servers:
@@ -124,9 +132,12 @@ class Remote:
     def list_programs(self) -> list[Program]:
         """List every program with its state."""
         return [
-            Program(info["group"], info["name"], info["statename"], info["pid"], info["start"], info["stdout_logfile"])
+            Program(
+                info["group"], info["name"], info["statename"], info["pid"], _find_start_of_state(info),
+                info["stdout_logfile"],
+            )
             for info in self._call("getAllProcessInfo")
-        ]
+        ]  # fmt: skip
 
     def restart(self, program: Program) -> None:
         """Stop a program in an orderly way if it runs, and start it; returns once it has run for a second."""
@@ -144,6 +155,14 @@ class Remote:
         failed = [f"{program.group}:{program.name}" for program in self.list_programs() if program.state == "FATAL"]
         self.start(*failed)
         return failed
+
+
+def _find_start_of_state(info: Mapping[str, Any]) -> int:
+    """Return since when a process is in its state: supervisord tells its last start and its last end."""
+    if info["statename"] in ("RUNNING", "STARTING"):
+        return int(info["start"])
+    # A process that could not be started at all has no end after its start.
+    return 0 if info["statename"] == "STOPPING" else int(max(info["start"], info["stop"]))
 
 
 def await_up(process: ChildProcess, remote: Remote, timeout: float = 60.0) -> None:

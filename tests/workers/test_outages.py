@@ -22,7 +22,14 @@ def build_program(state: str, pid: int = 0) -> Program:
 
 CASES = [
     ("Connection refused", None, None, "absent", "no copy runs on", "`beckon up`"),
-    ("Connection refused", build_program("FATAL"), 7, "stopped", "dashboard is fatal", "dashboard.log"),
+    (
+        "Connection refused",
+        build_program("FATAL"),
+        7,
+        "stopped",
+        "dashboard is fatal since 2027-01-15 08:00:00 UTC:",
+        "dashboard.log",
+    ),
     ("timed out", build_program("RUNNING"), 7, "hung", "running since 2027-01-15 08:00:00 UTC, but", "kill -CONT"),
     ("password is wrong", build_program("RUNNING"), 7, "refused", "and refuses: password", "dashboard.log"),
     ("timed out", None, 7, "hung", "supervisord does not answer", "`beckon down`"),
@@ -64,8 +71,8 @@ def test_a_process_that_a_signal_stopped_is_named_though_it_runs():
         assert outages.list_idle(settings.load(), [program]) == []
         os.kill(process.pid, signal.SIGSTOP)
         eventually(lambda: outages.is_suspended(program))
-        (reason,) = outages.list_idle(settings.load(), [program])
-        assert "dashboard is stopped by a signal" in reason
+        assert outages.list_idle(settings.load(), [program]) == [program]
+        assert outages.describe_idle(program) == "dashboard is stopped by a signal: see /home/logs/dashboard.log"
     finally:
         process.kill()
         process.communicate()
