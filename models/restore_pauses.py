@@ -57,6 +57,12 @@ def list_workspaces() -> list[RestorePauseRow]:
     return fetch(RestorePauseRow, query.where(Pause.reason == "restore").distinct().order_by(Pause.workspace_id))
 
 
+def fetch_start() -> datetime | None:
+    """Return when the sends were paused; None where they are not."""
+    at: datetime | None = fetch_value(Pause.select(fn.max(Pause.created_at)).where(Pause.reason == "restore"))
+    return at
+
+
 def end(workspace_id: str) -> list[DueRow]:
     """Resume a workspace's sends; return the executions that continue."""
     execute(Pause.delete().where(Pause.workspace_id == workspace_id, Pause.reason == "restore"))

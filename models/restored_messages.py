@@ -15,7 +15,7 @@ from typing import TypedDict
 from peewee import SQL, Case, Select, fn
 
 from models import message
-from models.engine.rows import DueRow
+from models.engine.rows import DueRow, StoredMessageRow
 from models.execution import DUE_COLUMNS, DUE_NOW, count_failed, move_stage, record_stage_history
 from models.expressions import any_of, build_seconds, is_any, now
 from models.ids import new_id
@@ -221,6 +221,13 @@ def list_undecided(limit: int) -> list[UndecidedRow]:
         Message.id, Message.workspace_id, Message.execution_id, Message.provider, Message.to_address, Message.look_up_at
     ).join(Execution, on=Execution.id == Message.execution_id)
     return fetch(UndecidedRow, query.where(_is_undecided()).order_by(Message.id).limit(limit))
+
+
+def list_undecided_of(provider: str, workspace_ids: Collection[str]) -> list[StoredMessageRow]:
+    """Return these workspaces' messages of a provider that may have been sent since the backup."""
+    query = Message.select().join(Execution, on=Execution.id == Message.execution_id)
+    is_of_account = (Message.provider == provider) & Message.workspace_id.in_(list(workspace_ids))
+    return fetch(StoredMessageRow, query.where(_is_undecided(), is_of_account).order_by(Message.id))
 
 
 def _is_undecided() -> object:

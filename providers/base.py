@@ -200,8 +200,8 @@ class Provider(ABC):
         """
         return None
 
-    def list_receipts(self, account: Account, sent_at: datetime, to: str) -> list[Receipt]:  # noqa: ARG002
-        """Return the receipts of everything that the account sent to `to` around this time."""
+    def list_receipts(self, account: Account, sent_at: datetime, to: str, end: datetime | None = None) -> list[Receipt]:  # noqa: ARG002
+        """Return the receipts of everything that the account sent to `to` around this time, or from it to the other."""
         return []
 
     def list_sent(self, account: Account, since: datetime) -> Iterator[ListedSend]:  # noqa: ARG002

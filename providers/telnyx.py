@@ -47,9 +47,9 @@ class Telnyx(Provider):
         )
         return retries.send(lambda: _parse_receipt(account, http_client.send_request(call)))
 
-    def list_receipts(self, account: Account, sent_at: datetime, to: str) -> list[Receipt]:
-        """Return the receipts of what the profile sent to a number around a send, from its detail records."""
-        return list_receipts(account, sent_at, to)
+    def list_receipts(self, account: Account, sent_at: datetime, to: str, end: datetime | None = None) -> list[Receipt]:
+        """Return the receipts of what the profile sent to a number at a time or between two, by its detail records."""
+        return list_receipts(account, sent_at, to, end or sent_at)
 
 
 PROVIDER = Telnyx()

@@ -21,24 +21,24 @@ RECORDS_PER_PAGE, MAX_PAGES = 50, 20
 RECORD_MARGIN = timedelta(minutes=2)
 
 
-def list_receipts(account: Account, sent_at: datetime, to: str) -> list[Receipt]:
-    """Return the receipts of what the account's profile sent to a number around a send."""
+def list_receipts(account: Account, sent_from: datetime, to: str, sent_until: datetime) -> list[Receipt]:
+    """Return the receipts of what the account's profile sent to a number between two times."""
     receipts: list[Receipt] = []
     for number in range(1, MAX_PAGES + 1):
-        page = _fetch_page(account, sent_at, to, number)
+        page = _fetch_page(account, sent_from, to, number)
         receipts += [
             Receipt(get_text(record, "uuid"), {"lookedUp": True})
             for record in page["data"]
-            if _is_of_send(account, record, sent_at, to)
+            if _is_of_send(account, record, to) and _is_between(record, sent_from, sent_until)
         ]
         if number >= page["meta"]["total_pages"]:
             return receipts
     raise ProviderUnavailable("Telnyx has more detail records than are searched. Look for the message in its portal.")
 
 
-def _fetch_page(account: Account, sent_at: datetime, to: str, number: int) -> dict[str, Any]:
+def _fetch_page(account: Account, sent_from: datetime, to: str, number: int) -> dict[str, Any]:
     # A day early: the zone of the filter's days is not documented.
-    since = (sent_at.astimezone(UTC) - timedelta(days=1)).date()
+    since = (sent_from.astimezone(UTC) - timedelta(days=1)).date()
     query = {
         "filter[record_type]": "messaging", "filter[direction]": "outbound", "filter[cld]": to,
         "filter[created_at][gte]": since.isoformat(), "page[size]": RECORDS_PER_PAGE, "page[number]": number,
@@ -64,14 +64,16 @@ def _fetch_page(account: Account, sent_at: datetime, to: str, number: int) -> di
     return retries.read(fetch_page)
 
 
-def _is_of_send(account: Account, record: Any, sent_at: datetime, to: str) -> bool:
-    """Whether a detail record can be that of a send to this number: outbound, of the account's profile, at its time."""
-    created_at = parse_timestamp(get_path(record, "created_at"))
+def _is_of_send(account: Account, record: Any, to: str) -> bool:
+    """Whether a detail record can be that of a send to this number: outbound, of the account's profile."""
     profile = account.secrets.get("TELNYX_MESSAGING_PROFILE_ID")
     return (
         get_text(record, "direction") == "outbound"
         and get_text(record, "cld") == to
         and profile in (None, get_text(record, "profile_id"))
-        and created_at is not None
-        and sent_at - RECORD_MARGIN <= created_at <= sent_at + RECORD_MARGIN
     )
+
+
+def _is_between(record: Any, sent_from: datetime, sent_until: datetime) -> bool:
+    created_at = parse_timestamp(get_path(record, "created_at"))
+    return created_at is not None and sent_from - RECORD_MARGIN <= created_at <= sent_until + RECORD_MARGIN

@@ -1,7 +1,8 @@
 """Operator actions after a restore from a backup: pause every send, ask the providers what has left since, and resume.
 
 What a provider lists is marked as sent. What waits for a send and may have left becomes a message of unknown outcome:
-where its provider can be asked it is reconciled, and an operator decides about the others.
+where its provider can be asked it is reconciled, one that its provider's records prove is marked as sent, too, and an
+operator decides about the others.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any, Literal
 import structlog
 
 import clock
-from models import audit, restore_pauses, restored_messages
+from models import audit, message, restore_pauses, restored_messages
 from models.audit import AuditActor
 from models.database import acting_as, transaction
+from models.engine.rows import StoredMessageRow
 from models.errors import Conflict
 from models.execution_filters import ExecutionFilters
 from models.ids import is_id
@@ -38,6 +40,8 @@ log = structlog.get_logger(__name__)
 MARGIN = timedelta(minutes=5)
 #: Listed messages that are marked in one transaction.
 BATCH_SIZE = 300
+#: Providers whose records have no key of ours: they can prove that a message was sent, never that it was not.
+_RECORDING = [name for name, sender in SENDERS.items() if sender.can_reconcile and not sender.identifies_by_key]
 PAUSE_MESSAGE = "Started after a restore. Run beckon restore-check before you resume"
 
 
@@ -95,12 +99,18 @@ def check_restore(settings: Settings, since: datetime | None, limit: int, actor:
     began = _require_paused(since)
     sent: Counter[str] = Counter()
     errors: dict[str, str] = {}
-    for shared in _list_accounts(settings):
+    for shared in _list_accounts(settings, [name for name, sender in SENDERS.items() if sender.can_list_sent]):
         try:
             sent[shared.account.provider] += _mark_sent(shared, began - MARGIN)
         except ExecutionError as error:
             errors[shared.account.provider] = error.message
     _make_unknown(began)
+    for shared in _list_accounts(settings, _RECORDING):
+        try:
+            if proven := _mark_proven(shared, began - MARGIN):
+                sent[shared.account.provider] += proven
+        except ExecutionError as error:
+            errors[shared.account.provider] = error.message
     with transaction():
         for row in restore_pauses.list_workspaces():
             audit.record(row["workspace_id"], actor, "sends.checked", "workspace", row["workspace_id"])
@@ -133,14 +143,14 @@ def _require_paused(since: datetime | None) -> datetime:
     return began
 
 
-def _list_accounts(settings: Settings) -> list[_SharedAccount]:
-    """The accounts of providers that list what they accepted. A workspace's account says nothing about another's."""
+def _list_accounts(settings: Settings, providers: Sequence[str]) -> list[_SharedAccount]:
+    """The accounts at these providers. A workspace's account says nothing about another's."""
     with transaction():
         rows = restore_pauses.list_workspaces()
     shared: dict[tuple[str, str, tuple[Any, ...]], _SharedAccount] = {}
     for row in rows:
         own = resolve_workspace_settings(settings, row["workspace_id"])
-        for provider in (name for name, sender in SENDERS.items() if sender.can_list_sent):
+        for provider in providers:
             try:
                 account = resolve_account(own, provider, row["workspace_id"], test=False, demo=row["demo"])
             except ConfigurationError:
@@ -182,3 +192,32 @@ def _make_unknown(since: datetime) -> None:
     while moved:
         with transaction():
             moved = restored_messages.make_unknown(since, askable)
+
+
+def _mark_proven(shared: _SharedAccount, sent_from: datetime) -> int:
+    """Mark the messages that the account's records prove; return how many.
+
+    Nothing is asked while executions are on their way to a send: a message that is not stored yet may be the one that a
+    record is of.
+    """
+    provider = shared.account.provider
+    with transaction():
+        paused_at = restore_pauses.fetch_start()
+        is_complete = not restored_messages.count_on_their_way()
+        undecided = restored_messages.list_undecided_of(provider, shared.workspace_ids) if is_complete else []
+    assert paused_at is not None
+    return sum(_mark_if_proven(shared.account, row, sent_from, paused_at) for row in undecided)
+
+
+def _mark_if_proven(account: Account, row: StoredMessageRow, sent_from: datetime, sent_until: datetime) -> bool:
+    """Mark a message whose number has exactly one record of this time and no other message; note what was asked."""
+    provider = SENDERS[account.provider]
+    receipts = provider.list_receipts(account, clock.unshift(sent_from), row["to_address"], clock.unshift(sent_until))
+    with transaction():
+        has_others = message.has_other_sends(row, sent_from, sent_until)
+        is_proven = len(receipts) == 1 and not has_others
+        message.record_look_up(row["id"], message.LookUp(row["to_address"], is_proven, True, None))
+        resolved = message.resolve_sent(row["id"], receipts[0].provider_message_id) if is_proven else None
+    if resolved is not None:
+        notify_rows([resolved])
+    return resolved is not None

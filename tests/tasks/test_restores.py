@@ -217,3 +217,102 @@ def test_a_failure_of_the_provider_is_reported_and_nothing_is_taken_for_unsent(
 
     assert (list(result.errors), result.undecided) == (["mailgun"], {"mailgun": 1})
     assert messages(execution_id)[0]["status"] == "outcome_unknown"
+
+
+def send_sms_before(sandbox: RunningSandbox, to: str = "+15550120") -> str | None:
+    """Have Telnyx's sandbox accept a text to a number, as it did before the restore; return its id."""
+    outgoing = OutgoingMessage(key="k", to=to, body="Hi", sender="+15550199")
+    return SENDERS["telnyx"].send(build_sandbox_account("telnyx", sandbox.url), outgoing).provider_message_id
+
+
+def test_an_sms_that_telnyx_has_a_record_of_is_marked_and_the_rest_is_held(
+    alice: Alice, idle: RunningWorker, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice.automation(SMS)
+    left, kept = restore(alice, idle, 2)
+    provider_message_id = send_sms_before(sandbox)
+
+    result = check(settings)
+
+    assert (result.sent, result.undecided, result.errors) == ({"mailgun": 0, "telnyx": 1}, {"telnyx": 1}, {})
+    assert [row["execution_id"] for row in result.messages] == [kept]
+    assert (messages(left)[0]["status"], messages(left)[0]["provider_message_id"]) == ("sent", provider_message_id)
+    assert [entry["found"] for entry in messages(left)[0]["look_up_log"]] == [True]
+    assert messages(kept)[0]["look_up_log"][0]["found"] is False
+    assert check(settings).undecided == {"telnyx": 1}, "no record never means that nothing was sent"
+    restores.decide("resend", "telnyx", None, SYSTEM)
+    eventually(lambda: execution(kept)["waiting_for"] == "pause")
+    restores.resume_sends(SYSTEM)
+    assert [wait_until_finished(id_)["status"] for id_ in (left, kept)] == ["succeeded", "succeeded"]
+    assert len(sandbox.list_messages("telnyx")) == 2
+    assert_consistent()
+
+
+def test_two_records_of_a_number_prove_nothing(
+    alice: Alice, idle: RunningWorker, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice.automation(SMS)
+    (execution_id,) = restore(alice, idle)
+    send_sms_before(sandbox)
+    send_sms_before(sandbox)
+
+    result = check(settings)
+
+    assert (result.sent, result.undecided) == ({"mailgun": 0}, {"telnyx": 1})
+    assert messages(execution_id)[0]["status"] == "outcome_unknown"
+
+
+def test_one_record_of_a_number_with_two_messages_proves_nothing(
+    alice: Alice, idle: RunningWorker, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice.automation(SMS)
+    alice.automation(SMS, name="Other")
+    accepted = alice.trigger(contact=bob(external_id="0", phone="+15550120"))
+    restores.pause_sends(SYSTEM)
+    idle.resume()
+    eventually(lambda: not count_on_their_way())
+    send_sms_before(sandbox)
+
+    assert check(settings).undecided == {"telnyx": len(accepted.executions)}
+
+
+def test_a_record_from_before_the_backup_proves_nothing(
+    alice: Alice, idle: RunningWorker, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice.automation(SMS)
+    restore(alice, idle)
+    send_sms_before(sandbox)
+
+    later = check_restore(settings, clock.now() + timedelta(minutes=10), 20, SYSTEM)
+
+    assert (later.sent, later.undecided) == ({"mailgun": 0}, {"telnyx": 1})
+
+
+@pytest.mark.parametrize("fault", ["lookup_auth", "http_500"])
+def test_telnyx_that_does_not_answer_is_reported_and_its_messages_are_held(
+    alice: Alice, idle: RunningWorker, sandbox: RunningSandbox, settings: Settings, fault: str
+) -> None:
+    alice.automation(SMS)
+    restore(alice, idle)
+    send_sms_before(sandbox)
+    sandbox.add_fault("telnyx", fault, times=0, match={"call": "look_up"})
+
+    result = check(settings)
+    sandbox.sandbox.store.faults.clear()
+
+    assert (list(result.errors), result.undecided) == (["telnyx"], {"telnyx": 1})
+    assert check(settings).sent == {"mailgun": 0, "telnyx": 1}
+
+
+def test_telnyx_is_not_asked_while_an_execution_is_on_its_way(
+    alice: Alice, idle: RunningWorker, sandbox: RunningSandbox, settings: Settings
+) -> None:
+    alice.automation(SMS)
+    (execution_id,) = restore(alice, idle)
+    send_sms_before(sandbox)
+    idle.pause()
+    alice.trigger(contact=bob(external_id="0", phone="+15550120"))
+    restores.pause_sends(SYSTEM)
+
+    assert check(settings).undecided == {"telnyx": 1}
+    assert messages(execution_id)[0]["look_up_log"] == []

@@ -34,8 +34,9 @@ def command(
 
     Start with `beckon up --paused`. Mailgun is asked for every message since the backup, and those that it lists are
     marked as sent. The others that wait for a send become messages of unknown outcome: Mailgun is asked once more,
-    35 minutes after the start, and --decide says what becomes of the rest: sent (continue with the next step), send
-    (again), or discard. Run it until no execution is on its way to a send, then --resume.
+    35 minutes after the start, and Telnyx, once no execution is on its way to a send, for each number. Its records can
+    prove that a message was sent, never that it was not. --decide says what becomes of the rest: sent (continue with
+    the next step), send (again), or discard. Run it until no execution is on its way to a send, then --resume.
     """
     with connect() as settings:
         from tasks.operators import restores
