@@ -6,7 +6,7 @@ one finds nothing. An import is an operation of the kind `import` (`models.opera
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, TypedDict, cast
 
@@ -16,15 +16,16 @@ from peewee import fn
 from models import operation
 from models.audit import AuditActor
 from models.database import acting_as
-from models.expressions import is_any, now
+from models.expressions import acting_workspace, any_of, is_any, now
 from models.operation import OperationRow, StartedOperation
-from models.queries import execute, fetch_first, fetch_values
+from models.queries import execute, fetch, fetch_first, fetch_values
 from models.tables import ContactImportBatch, Operation
 from rules.contact_file import ContactFile, ContactRow, RejectedRow
-from rules.json_text import dump_storable_json, load_json
+from rules.json_text import dump_json, dump_storable_json, load_json
 
 #: Days for which the rejected rows of an import can be downloaded.
 KEEP_DAYS = 7
+_ERASED = "The contact of this row was erased."
 _COUNTS = ("created", "updated", "repeated")
 
 
@@ -41,6 +42,10 @@ class WaitingBatch(TypedDict):
 
     position: int
     valid_rows: str
+
+
+class _StoredBatch(WaitingBatch):
+    operation_id: str
 
 
 def start(workspace_id: str, contact_file: ContactFile, actor: AuditActor) -> OperationRow:
@@ -123,13 +128,65 @@ def list_rejected(workspace_id: str, operation_id: str) -> list[RejectedRow]:
     return sorted(rows, key=lambda row: row.line)
 
 
+def lock_running() -> None:
+    """Lock the running imports of the acting workspace: an erasure waits here for the batch that is being written.
+
+    Imports lock their operation before their contacts, so an erasure does too.
+    """
+    query = Operation.select(Operation.id).where(
+        Operation.workspace_id == acting_workspace(), Operation.kind == "import", Operation.status == "running"
+    )
+    execute(query.order_by(Operation.id).for_update())
+
+
+def erase_waiting(identifiers: Mapping[str, Collection[str]]) -> int:
+    """Remove from imports of the acting workspace the rows that are still to be written and name a contact; return how
+    many. They become rejected rows without cells.
+
+    `identifiers` has ids and addresses by field. The caller has locked the running imports.
+    """
+    removed = 0
+    query = ContactImportBatch.select(
+        ContactImportBatch.operation_id, ContactImportBatch.position, ContactImportBatch.valid_rows
+    ).where(
+        ContactImportBatch.workspace_id == acting_workspace(),
+        any_of(
+            peewee.Value(False),
+            *(
+                fn.strpos(ContactImportBatch.valid_rows, dump_json(text)) > 0
+                for texts in identifiers.values()
+                for text in texts
+            ),
+        ),
+    )
+    for batch in fetch(_StoredBatch, query.order_by(ContactImportBatch.operation_id, ContactImportBatch.position)):
+        removed += _erase_rows(batch, identifiers)
+    return removed
+
+
+def _erase_rows(batch: _StoredBatch, identifiers: Mapping[str, Collection[str]]) -> int:
+    rows = read_rows(batch)
+    lines = [row.line for row in rows if _names_contact(row.fields, identifiers)]
+    if lines:
+        kept = [tuple(row) for row in rows if row.line not in lines]
+        execute(
+            ContactImportBatch.update(valid_rows=dump_json(kept)).where(
+                ContactImportBatch.operation_id == batch["operation_id"],
+                ContactImportBatch.position == batch["position"],
+            )
+        )
+        problems = [RejectedRow(line, "", _ERASED, []).describe() for line in lines]
+        operation.add_conflicts(batch["operation_id"], [cast(operation.BulkConflict, row) for row in problems])
+    return len(lines)
+
+
+def _names_contact(fields: Mapping[str, Any], identifiers: Mapping[str, Collection[str]]) -> bool:
+    return any(fields.get(name) in texts for name, texts in identifiers.items())
+
+
 def erase(pattern: str) -> int:
     """Erase what imports of the acting workspace keep of rejected rows in which the pattern occurs; return how many
-    imports that changes.
-
-    Rows that are still to be written stay: they create the contact again, as a trigger would, and its suppressed
-    addresses stay suppressed.
-    """
+    imports that changes."""
     listed = fn.words_of(Operation.conflicts)
     stored = fn.words_of(ContactImportBatch.rejected.cast("jsonb"))
     execute(ContactImportBatch.update(rejected="[]").where(_contains(stored, pattern)))

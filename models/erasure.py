@@ -69,14 +69,17 @@ def erase(
     """
     with acting_as(workspace_id):
         execute("select set_config('statement_timeout', %s, true)", (str(TIMEOUT_MS),))
+        contact_import.lock_running()
         rows = _lock(workspace_id, contact_id)
         ids = [row["id"] for row in rows]
         # From here on no trigger finds the contact, so no new execution can start.
         execute(Contact.update(deleted_at=fn.coalesce(Contact.deleted_at, now())).where(is_any(Contact.id, ids)))
         addresses = _list_addresses(workspace_id, rows)
-        if not erase_addresses(workspace_id, ids, _exclude_others(workspace_id, ids, addresses)):
+        own = _exclude_others(workspace_id, ids, addresses)
+        if not erase_addresses(workspace_id, ids, own):
             raise Conflict(_NO_KEY)
         erased = _erase_rows(rows, addresses)
+        erased["waitingRows"] = contact_import.erase_waiting(_list_identifiers(workspace_id, rows, own))
         cancelled = cancel(ids)
         _erase_contacts(ids)
         audit.record(workspace_id, actor, "contact.erased", "contact", contact_id, {"cancelled": cancelled, **erased})
@@ -132,6 +135,20 @@ def _exclude_others(workspace_id: str, ids: Sequence[str], addresses: set[tuple[
         )  # fmt: skip
         kept |= {(channel, address) for address in fetch_values(others)}
     return sorted(addresses - kept)
+
+
+def _list_identifiers(
+    workspace_id: str, rows: Sequence[_Row], addresses: Sequence[tuple[str, str]]
+) -> dict[str, set[str]]:
+    """Return the addresses and external ids of these contacts by field, without ids that another contact has by now."""
+    identifiers: dict[str, set[str]] = {field: set() for field in ADDRESS_FIELDS.values()}
+    for channel, address in addresses:
+        identifiers[ADDRESS_FIELDS[channel]].add(address)
+    external_ids = {row["external_id"] for row in rows if row["external_id"]}
+    others = Contact.select(Contact.external_id).where(
+        Contact.workspace_id == workspace_id, Contact.deleted_at.is_null(), Contact.external_id.in_(external_ids)
+    )
+    return {**identifiers, "external_id": external_ids - set(fetch_values(others))}
 
 
 def _erase_rows(rows: Sequence[_Row], addresses: set[tuple[str, str]]) -> dict[str, int]:

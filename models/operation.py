@@ -200,14 +200,11 @@ def record_progress(
 ) -> OperationRow:
     """Add to what an operation has done; it finishes where `left` has no row. `counts` replaces its counts."""
     is_left = fn.exists(left)
-    is_full = fn.jsonb_array_length(Operation.conflicts) >= MAX_CONFLICTS
-    listed = peewee.Value(dump_storable_json(conflicts[:MAX_CONFLICTS]), converter=str).cast("jsonb")
-    extended = peewee.Expression(Operation.conflicts, "||", listed)
     execute(
         Operation.update(
             done=Operation.done + done,
             conflict_count=Operation.conflict_count + conflict_count,
-            conflicts=Case(None, [(is_full, Operation.conflicts)], extended),
+            conflicts=_extend_conflicts(conflicts),
             progressed_at=now(),
             status=Case(None, [(is_left, "running")], "finished"),
             finished_at=Case(None, [(is_left, None)], now()),
@@ -217,6 +214,21 @@ def record_progress(
     row = _get(Operation.id == operation_id)
     assert row is not None
     return row
+
+
+def add_conflicts(operation_id: str, conflicts: Sequence[BulkConflict]) -> None:
+    """Add conflicts between two batches."""
+    execute(
+        Operation.update(
+            conflict_count=Operation.conflict_count + len(conflicts), conflicts=_extend_conflicts(conflicts)
+        ).where(Operation.id == operation_id)
+    )
+
+
+def _extend_conflicts(conflicts: Sequence[BulkConflict]) -> peewee.Case:
+    is_full = fn.jsonb_array_length(Operation.conflicts) >= MAX_CONFLICTS
+    listed = peewee.Value(dump_storable_json(conflicts[:MAX_CONFLICTS]), converter=str).cast("jsonb")
+    return Case(None, [(is_full, Operation.conflicts)], peewee.Expression(Operation.conflicts, "||", listed))
 
 
 class _StatusRow(TypedDict):

@@ -30,9 +30,9 @@ _ROWS = schemas.array_of({"type": "object"})
     permission="write",
     response={
         "exportedAt": schemas.TIME, "contact": {"type": "object"}, "mergedContacts": _ROWS,
-        "suppressions": _ROWS, "suppressedAddresses": _ROWS,
+        "suppressions": _ROWS, "suppressedAddresses": _ROWS, "suppressedTopics": _ROWS,
         "emailTopics": _ROWS, "conversations": _ROWS, "receivedMessages": _ROWS, "possibleOptOuts": _ROWS,
-        "messages": _ROWS, "executions": _ROWS, "triggers": _ROWS, "runs": _ROWS, "tasks": _ROWS,
+        "helpReplies": _ROWS, "messages": _ROWS, "executions": _ROWS, "triggers": _ROWS, "runs": _ROWS, "tasks": _ROWS,
         "trackedExecutions": _ROWS, "auditEntries": _ROWS,
     },
 )  # fmt: skip

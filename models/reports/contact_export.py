@@ -16,8 +16,9 @@ from peewee import fn
 
 import clock
 from models import suppression
+from models.address_key import hash_addresses
 from models.database import acting_as
-from models.expressions import is_any
+from models.expressions import any_of, is_any
 from models.queries import fetch_values
 from models.tables import (
     AnalyticsEvent,
@@ -28,6 +29,7 @@ from models.tables import (
     Conversation,
     EmailRecipient,
     Execution,
+    HelpReply,
     Message,
     MessageLink,
     PossibleOptOut,
@@ -35,6 +37,7 @@ from models.tables import (
     StageHistory,
     Step,
     SuppressedAddress,
+    SuppressedTopic,
     Suppression,
     Table,
     Trigger,
@@ -155,20 +158,26 @@ def _list_sections(workspace_id: str, contact: ExportRow) -> list[_Section]:
     def own(table: Any) -> Any:
         return (table.workspace_id == workspace_id) & (table.contact_id == contact_id)
 
-    users = [user for user in (contact_id, contact["externalId"], contact["email"]) if user]
+    is_merged = (Contact.workspace_id == workspace_id) & (Contact.merged_into == contact_id)
+    with acting_as(workspace_id):
+        people = [contact, *_fetch(Contact, is_merged)]
+    addresses = _list_addresses(people)
+    emails = [address for channel, address in addresses if channel == "email"]
+    users = [person[name] for person in people for name in ("id", "externalId") if person[name]]
+    users += [address for _, address in addresses]
     return [
-        _Section(
-            "mergedContacts", Contact, (Contact.workspace_id == workspace_id) & (Contact.merged_into == contact_id)
-        ),
+        _Section("mergedContacts", Contact, is_merged),
         _Section("suppressions", Suppression, own(Suppression), None),
-        _Section("suppressedAddresses", SuppressedAddress, _match_addresses(workspace_id, contact), None),
+        _Section("suppressedAddresses", SuppressedAddress, _match_addresses(workspace_id, addresses), None),
+        _Section("suppressedTopics", SuppressedTopic, _match_hashes(SuppressedTopic, workspace_id, "email", addresses)),
         _Section(
             "emailTopics", EmailRecipient,
-            (EmailRecipient.workspace_id == workspace_id) & (EmailRecipient.address == contact["email"]), None,
+            (EmailRecipient.workspace_id == workspace_id) & EmailRecipient.address.in_(emails), None,
         ),
         _Section("conversations", Conversation, own(Conversation), None),
         _Section("receivedMessages", ReceivedMessage, own(ReceivedMessage)),
         _Section("possibleOptOuts", PossibleOptOut, own(PossibleOptOut)),
+        _Section("helpReplies", HelpReply, _match_hashes(HelpReply, workspace_id, "sms", addresses)),
         _Section("messages", Message, own(Message), children=[("links", MessageLink, "message_id")]),
         _Section(
             "executions", Execution, own(Execution),
@@ -193,11 +202,20 @@ def _list_sections(workspace_id: str, contact: ExportRow) -> list[_Section]:
     ]  # fmt: skip
 
 
-def _match_addresses(workspace_id: str, contact: ExportRow) -> Any:
+def _list_addresses(people: Sequence[ExportRow]) -> list[tuple[str, str]]:
+    """Return the channel and text of every address of these contacts."""
+    fields = [(channel, _to_api_name(field)) for channel, field in ADDRESS_FIELDS.items()]
+    return [(channel, person[name]) for person in people for channel, name in fields if person[name]]
+
+
+def _match_addresses(workspace_id: str, addresses: Sequence[tuple[str, str]]) -> Any:
     row = SuppressedAddress
-    condition: Any = peewee.Value(False)
-    for channel, field in ADDRESS_FIELDS.items():
-        address = contact[_to_api_name(field)]
-        if address:
-            condition = condition | ((row.channel == channel) & (row.address == address))
-    return (row.workspace_id == workspace_id) & condition
+    matches = ((row.channel == channel) & (row.address == address) for channel, address in addresses)
+    return (row.workspace_id == workspace_id) & any_of(peewee.Value(False), *matches)
+
+
+def _match_hashes(table: Any, workspace_id: str, channel: str, addresses: Sequence[tuple[str, str]]) -> Any:
+    """Build the condition of rows that name an address by its hash alone."""
+    own = [{channel: address} for name, address in addresses if name == channel]
+    hashes = [value for address in own for value in hash_addresses(workspace_id, address).values()]
+    return (table.workspace_id == workspace_id) & table.address_hash.in_(hashes)

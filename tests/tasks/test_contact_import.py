@@ -15,10 +15,12 @@ from rules.contact_file import parse_contact_file
 from settings import Settings
 from tasks import periodic_jobs
 from tasks.operators import contact_import
+from tasks.operators.contacts import erase_contact
 from tasks.operators.operation_runner import run_operation
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import run_concurrently
 from tests.support.factories import Alice
+from tests.support.rows import fetch_rows
 from tests.support.waiting import eventually
 
 ROWS = "email\n" + "".join(f"p{number}@example.com\n" for number in range(1_200)) + "bad\n"
@@ -92,3 +94,42 @@ def test_rejected_rows_of_an_erased_contact_are_erased(alice: Alice, idle: Worke
     assert erased["imports"] == 1
     assert [len(read(alice, row)["conflicts"]) for row in imports] == [0, 1]
     assert [len(stored_import.list_rejected(alice.workspace_id, row["id"])) for row in imports] == [0, 1]
+
+
+def test_waiting_rows_of_an_erased_contact_are_removed(alice: Alice, idle: Worker) -> None:
+    ada = alice.trigger(contact={"external_id": 'a"da', "email": "ada@example.com"}).contact_id
+    people = "".join(f"x{number},p{number}@example.com,\n" for number in range(1_000))
+    named = 'b,Ada@Example.com,\n"a""da",new@example.com,\nc,bada@example.com,Ada\nd,d@example.com,ada@example.com\n'
+    row = start(alice, f"externalId,email,firstName\n{people}{named}")
+
+    erased = erase_contact(alice.workspace_id, str(ada), SYSTEM).erased
+    while read(alice, row)["status"] == "running":
+        run_operation.fn(row["id"])
+
+    assert erased["waitingRows"] == 2
+    finished = read(alice, row)
+    assert (finished["matched"], finished["done"], finished["conflict_count"]) == (1_004, 1_002, 2)
+    assert [(problem["line"], problem["message"]) for problem in finished["conflicts"]] == [
+        (line, "The contact of this row was erased.") for line in (1_002, 1_003)
+    ]
+    emails = "select email from contacts where deleted_at is null and email not like 'p%%' order by 1"
+    assert [row["email"] for row in fetch_rows(emails)] == ["bada@example.com", "d@example.com"]
+
+
+def test_an_erasure_waits_for_the_batch_that_is_being_written(alice: Alice, idle: Worker) -> None:
+    contacts = [alice.trigger(contact={"email": f"p{number}@example.com"}).contact_id for number in (0, 700, 1_100)]
+    row = start(alice)
+
+    def write_or_erase(index: int) -> None:
+        if index == 0:
+            while read(alice, row)["status"] == "running":
+                run_operation.fn(row["id"])
+        else:
+            erase_contact(alice.workspace_id, str(contacts[index - 1]), SYSTEM)
+
+    run_concurrently(4, write_or_erase)
+
+    erased = "select 1 from contacts where email in ('p0@example.com', 'p700@example.com', 'p1100@example.com')"
+    assert fetch_rows(erased) == []
+    finished = read(alice, row)
+    assert finished["done"] + finished["conflict_count"] == 1_201

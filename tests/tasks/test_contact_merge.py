@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
+import clock
 import settings
-from models import contact, contact_merge, suppression
+from models import contact, contact_merge, conversation, possible_opt_out, suppression
 from models.audit import AuditActor
 from models.database import acting_as
 from models.errors import Conflict, NotFound
 from models.queries import execute, fetch_value
 from models.reports import contact_export
 from rules.contacts import MAX_TAGS
+from rules.json_text import load_json
 from tasks import periodic_jobs
 from tasks.operators.contacts import erase_contact, merge_contacts
 from tasks.runtime.engine import Engine
@@ -245,3 +247,40 @@ def test_a_merge_under_running_executions_loses_none(alice: Alice) -> None:
     assert {row["contact_id"] for row in fetch_rows("select contact_id from contact_tasks")} == {eve}
     assert {row["contact_id"] for row in fetch_rows("select contact_id from messages")} == {eve}
     assert_consistent()
+
+
+def test_possible_opt_outs_go_over_and_are_exported(alice: Alice) -> None:
+    ada, eve = create(alice, ADA), create(alice, EVE)
+    with acting_as(alice.workspace_id):
+        received = conversation.record_received(
+            alice.workspace_id, ada, "sms", "in-1", kind="message", text="please no more", at=clock.now()
+        )
+        possible_opt_out.record(alice.workspace_id, ada, "sms", received["id"])
+
+    merge_contacts(alice.workspace_id, ada, eve, ACTOR)
+
+    (row,) = possible_opt_out.fetch_page(alice.workspace_id, 10, None)
+    assert (row["contact_id"], row["text"]) == (eve, "please no more")
+    exported = contact_export.find(alice.workspace_id, eve)
+    assert exported is not None
+    document = load_json("".join(contact_export.write_json(alice.workspace_id, exported)))
+    assert len(document["possibleOptOuts"]) == 1
+    possible_opt_out.resolve(alice.workspace_id, row["id"], "suppress", ACTOR)
+    assert [row["channel"] for row in suppression.list_for_contact(alice.workspace_id, eve)] == ["sms"]
+
+
+def test_the_export_of_the_target_has_what_is_kept_by_addresses_of_the_source(alice: Alice) -> None:
+    ada, eve = create(alice, ADA), create(alice, {**EVE, "email": "eve@example.com"})
+    with acting_as(alice.workspace_id):
+        suppression.add_for_contact(alice.workspace_id, ada, "email", "ada@example.com", "bounced")
+    topic = suppression.Entry("email", "ada@example.com", "operator", "news")
+    suppression.add_address(alice.workspace_id, topic, ACTOR)
+    merge_contacts(alice.workspace_id, ada, eve, ACTOR)
+
+    exported = contact_export.find(alice.workspace_id, eve)
+    assert exported is not None
+    document = load_json("".join(contact_export.write_json(alice.workspace_id, exported)))
+
+    assert [row["reason"] for row in document["suppressedAddresses"]] == ["bounced"]
+    assert [row["topic"] for row in document["suppressedTopics"]] == ["news"]
+    assert [row["address"] for row in document["emailTopics"]] == ["ada@example.com"]

@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 from psycopg2.sql import SQL, Identifier
 
-from models import contact, erasure, suppression
+from models import address_key, contact, erasure, suppression
 from models.audit import SYSTEM, AuditActor
 from models.database import acting_as, db
 from models.errors import NotFound
 from models.ids import new_id
 from models.queries import execute, fetch_value
 from models.reports import contact_export
+from models.suppression import Entry
+from rules.contact_file import parse_contact_file
 from rules.json_text import dump_json, load_json
 from sandbox.server import RunningSandbox
 from tasks.intake.callbacks import process_event
+from tasks.operators import contact_import
 from tasks.operators.contacts import erase_contact
 from tasks.runtime.engine import Engine
 from tests.support.concurrency import assert_consistent, count_provider_calls
@@ -98,6 +101,15 @@ def _plant_around(alice: Alice, contact_id: str, automation_id: str) -> None:
         ("insert into received_messages (id, workspace_id, contact_id, channel, provider_message_id, kind, text, at) "
          "values (%s, %s, %s, 'sms', 'in-1', 'message', %s, beckon_now())",
          (new_id(), workspace_id, contact_id, f"I am {MARK}")),
+        ("insert into possible_opt_outs (id, workspace_id, contact_id, channel, received_message_id, resolved_as, "
+         "resolved_at, resolved_by) select %s, %s, contact_id, channel, id, 'dismiss', beckon_now(), %s "
+         "from received_messages",
+         (new_id(), workspace_id, f"{MARK} operator")),
+        ("insert into help_replies (id, workspace_id, to_address, address_hash, body, error) "
+         "values (%s, %s, %s, %s, 'Help', %s)",
+         (new_id(), workspace_id, ADDRESSES["phone"],
+          address_key.hash_addresses(workspace_id, {"sms": ADDRESSES["phone"]})["sms"],
+          f"{ADDRESSES['phone']} is {MARK}")),
         ("insert into inbound_events (id, provider, event_id, workspace_id, body, processed_at) "
          "values (%s, 'mailgun', 'e-1', %s, %s, beckon_now())",
          (new_id(), workspace_id, dump_json({"text": f"Hi,\n{ADDRESSES['email'].upper()}\n{MARK}"}))),
@@ -115,6 +127,15 @@ def _plant_around(alice: Alice, contact_id: str, automation_id: str) -> None:
     )  # fmt: skip
     for statement, parameters in inserts:
         execute(statement, parameters)
+    suppression.add_address(workspace_id, Entry("email", ADDRESSES["email"], "operator", "news"), ACTOR)
+    _plant_imports(workspace_id)
+
+
+def _plant_imports(workspace_id: str) -> None:
+    """Leave the mark in a row of an import that waits, and in a rejected one."""
+    rows = "".join(f"p{number}@example.com,,\n" for number in range(1_001))
+    people = f"{rows}{ADDRESSES['email']},,{MARK}\n,{ADDRESSES['phone']},\n,1,{ADDRESSES['email']}\n"
+    contact_import.start(workspace_id, parse_contact_file(f"email,phone,note\n{people}", {}), ACTOR)
 
 
 def test_nothing_that_is_kept_names_an_erased_contact(alice: Alice) -> None:
@@ -127,7 +148,7 @@ def test_nothing_that_is_kept_names_an_erased_contact(alice: Alice) -> None:
     assert {
         "audit", "contacts", "contact_tasks", "messages", "message_links", "received_messages", "steps", "triggers",
         "suppressed_addresses", "email_recipients", "inbound_events", "operations", "workflow_executions",
-        "tracking_intake", "idempotency_keys",
+        "tracking_intake", "idempotency_keys", "possible_opt_outs", "help_replies", "contact_import_batches",
     } <= set(planted)  # fmt: skip
     assert {text: find_text(text) for text in FORBIDDEN} == {text: [] for text in FORBIDDEN}
     assert result.cancelled == 1
@@ -256,7 +277,8 @@ def test_an_export_has_everything_and_reads_as_json(alice: Alice) -> None:
     assert {name: len(rows) for name, rows in document.items() if isinstance(rows, list)} == {
         "mergedContacts": 0, "suppressions": 1, "suppressedAddresses": 1, "emailTopics": 1, "conversations": 0,
         "receivedMessages": 1,
-        "possibleOptOuts": 0, "messages": 3, "executions": 4, "triggers": 4, "runs": 2, "tasks": 1,
+        "suppressedTopics": 1, "possibleOptOuts": 1, "helpReplies": 1, "messages": 3,
+        "executions": 4, "triggers": 4, "runs": 2, "tasks": 1,
         "trackedExecutions": 1, "auditEntries": 1,
     }  # fmt: skip
     texts = [step["output"].get("text") for row in document["executions"] for step in row["steps"] if step["output"]]
