@@ -107,7 +107,7 @@ def resubscribe(recipient: Recipient) -> None:
         row = _fetch(recipient)
         identity = recipient.address_hash, row["address"]
         if suppression.lift_reason(recipient.workspace_id, "email", identity, UNSUBSCRIBED):
-            suppression.record_lift_by_recipient(recipient.workspace_id, None, "email", UNSUBSCRIBED, UNDONE)
+            suppression.record_lift_by_recipient(recipient.workspace_id, None, "email", [UNSUBSCRIBED], UNDONE)
 
 
 def choose_topics(recipient: Recipient, topics: dict[str, bool]) -> None:

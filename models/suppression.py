@@ -225,25 +225,29 @@ def add_hashed(
     execute(SuppressedAddress.insert({**row, "reason": reason}).on_conflict_ignore())
 
 
-def lift_word(workspace_id: str, contact_id: str | None, channel: str, address: str, word: str) -> bool:
+def lift_word(
+    workspace_id: str, contact_id: str | None, channel: str, address: str, word: str, *, at_provider: bool = False
+) -> bool:
     """Lift what a word such as STOP made, because the person now asks for messages; return whether there was any.
 
-    Inside the caller's transaction. Every other reason stays.
+    Inside the caller's transaction. `at_provider`: the provider has lifted its own block for the word, so `blocked`
+    goes too. Every other reason stays.
     """
     normalised = _normalise_or_keep(channel, address)
-    hashed = hash_addresses(workspace_id, {channel: normalised}).get(channel)
-    lifted = lift_reason(workspace_id, channel, (hashed, normalised), "stopped", contact_id)
+    identity = hash_addresses(workspace_id, {channel: normalised}).get(channel), normalised
+    reasons: tuple[SuppressionReason, ...] = ("stopped", "blocked") if at_provider else ("stopped",)
+    lifted = [reason for reason in reasons if lift_reason(workspace_id, channel, identity, reason, contact_id)]
     if lifted:
         because = f"The recipient wrote {word[:MAX_WORD_LENGTH]}"
-        record_lift_by_recipient(workspace_id, contact_id, channel, "stopped", because)
-    return lifted
+        record_lift_by_recipient(workspace_id, contact_id, channel, lifted, because)
+    return bool(lifted)
 
 
 def record_lift_by_recipient(
-    workspace_id: str, contact_id: str | None, channel: str, reason: SuppressionReason, because: str
+    workspace_id: str, contact_id: str | None, channel: str, reasons: Sequence[SuppressionReason], because: str
 ) -> None:
     """Write the entry of the audit log for what the recipient of messages lifted, inside the caller's transaction."""
-    detail = {"channel": channel, "reasons": [reason], "because": because}
+    detail = {"channel": channel, "reasons": list(reasons), "because": because}
     kind, object_id = ("contact", contact_id) if contact_id else ("suppression", channel)
     action = "contact.suppression_lifted" if contact_id else "suppression.lifted"
     audit.record(workspace_id, audit.RECIPIENT, action, kind, object_id, detail)

@@ -153,7 +153,10 @@ def _apply_request(callback: Callback, channel: str, workspace_id: str, contact_
         if contact_id is not None:
             possible_opt_out.settle(workspace_id, contact_id, channel)
     elif callback.intent == "opt_in":
-        suppression.lift_word(workspace_id, contact_id, channel, address, callback.text or "")
+        # Telnyx has answered START and so lifted the block for which it refuses messages.
+        suppression.lift_word(
+            workspace_id, contact_id, channel, address, callback.text or "", at_provider=callback.is_answered
+        )
 
 
 def _answer_help(event: ReceivedEvent, channel: str, workspace_id: str) -> None:

@@ -79,6 +79,30 @@ def test_start_lifts_no_other_reason(alice: Alice, message: dict[str, Any], reas
     assert fetch_rows("select 1 from audit where action like '%%lifted'") == []
 
 
+@pytest.mark.parametrize(
+    ("text", "autoresponse", "is_free"),
+    [("START", "START", True), ("YES", "opt_in", True), ("START", None, False), ("HELP", "HELP", False)],
+)
+def test_start_that_telnyx_has_answered_lifts_its_block(
+    alice: Alice, message: dict[str, Any], text: str, autoresponse: str | None, is_free: bool
+) -> None:
+    receive("STOP")
+    deliver_callback("telnyx", telnyx_status(message, "delivery_failed", errors=STOP_REPORT))
+    receive(text, autoresponse)
+    assert (list_reasons() == [[], []]) is is_free
+    detail = [["stopped", "blocked"]] if is_free else [["stopped"]] if text == "START" else []
+    audit = fetch_rows("select detail -> 'reasons' as reasons from audit where action like '%%lifted'")
+    assert [row["reasons"] for row in audit] == detail
+    assert wait_until_finished(alice.trigger())["status"] == ("succeeded" if is_free else "skipped")
+
+
+def test_start_that_telnyx_has_answered_lifts_no_complaint(alice: Alice, message: dict[str, Any]) -> None:
+    add(alice, "complained")
+    add(alice, "blocked")
+    receive("START", "START")
+    assert list_reasons() == [["complained"], ["complained"]]
+
+
 @pytest.mark.parametrize("reason", ["complained", "operator"])
 def test_a_reason_that_came_after_the_word_stays_with_the_contact(
     alice: Alice, message: dict[str, Any], reason: str
