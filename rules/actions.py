@@ -286,6 +286,7 @@ _TABLE = (
         reaches_contact=True,
         icon="sending",
         initial={"with": {"body": "Thank you! We have sent you a message."}},
+        label="Reply to comment",
     ),
     Action(
         "check_follow",

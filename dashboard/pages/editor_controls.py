@@ -195,7 +195,11 @@ def _build_object(type_: Object, value: object, plain: Control) -> Control | Non
     if value is not _MISSING and not isinstance(value, Mapping):
         return None
     group = _build_group(type_, {} if value is _MISSING else value, plain.path, plain.path.split(".")[-1])
-    return _replace(plain, kind="group", children=group.children)
+    children = group.children
+    if value is _MISSING and not plain.is_required:
+        # Without any of them the object is left out.
+        children = tuple(_replace(child, is_required=False) for child in children)
+    return _replace(plain, kind="group", children=children)
 
 
 def _build_pairs(type_: MapOf, value: object, plain: Control) -> Control | None:

@@ -21,7 +21,7 @@ from dashboard.access import Caller
 from dashboard.api.automations import require_automation
 from dashboard.bodies import BODY_LIMIT
 from dashboard.definition_warnings import list_warnings
-from dashboard.definitions import check_text, edit_opened
+from dashboard.definitions import edit_opened, read_text
 from dashboard.errors import ProblemError
 from dashboard.pages import labels, layout
 from dashboard.pages.editor_operations import plan_operation, read_controls
@@ -135,12 +135,8 @@ def _apply_form(original: str, automation_type: AutomationType) -> _Edited:
     form, operation = flask.request.form, _read_operation()
     name, part = form.get("name", "").strip(), form.get("part", "")
     text = restore_line_ends(form.get("text", "").replace("\r\n", "\n"), original)
-    edited = _Edited(name, text, check_text(text, automation_type), part)
-    document = edited.check.document
-    if not isinstance(document, dict):
-        return edited
-    changed: Any = document
-    unread: list[Problem] = []
+    document = _read_document(text)
+    changed, unread = document, list[Problem]()
     opened = build_part(document, part) if operation != TEXT else None
     if opened is not None:
         changed, unread = read_controls(document, opened, form)
@@ -151,6 +147,17 @@ def _apply_form(original: str, automation_type: AutomationType) -> _Edited:
         text, automation_type, planned.part, definition=None if changed == document else changed, edits=planned.edits
     )
     return _Edited(name, done.text, done.check, planned.part, unread, done.lines)
+
+
+def _read_document(text: str) -> Any:
+    """The document in a text; None where it cannot be parsed, which the text's check explains. It is not validated:
+    that is done once, after the edits."""
+    try:
+        return read_text(text)
+    except ProblemError as error:
+        if error.status != 422:
+            raise
+        return None
 
 
 def _read_operation() -> str:

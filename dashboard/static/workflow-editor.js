@@ -9,7 +9,7 @@ const findForm = () => document.getElementById("workflow");
 
 let timer = 0, dirty = "", isConflict = false;
 let queue = Promise.resolve();
-let source = null;
+let source = null, sourceHolder = null;
 
 // Requests go one after the other: each names the draft that the one before has saved.
 const inOrder = (call) => (queue = queue.then(call, call));
@@ -163,22 +163,28 @@ function count(field) {
   place.textContent = `${length} ${length === 1 ? "character" : "characters"}`;
 }
 
-function prepare() {
+// The text's editor moves from form to form: making another takes as long as everything else together.
+function prepareSource() {
   const field = findForm().querySelector("[data-yaml]");
-  const holder = document.createElement("span");
-  holder.className = "yaml-holder";
   field.hidden = true;
-  field.after(holder);
   findForm().querySelector(".yaml-apply").hidden = true;
-  source = createSourceEditor(holder, {
+  if (sourceHolder) return field.after(sourceHolder);
+  sourceHolder = document.createElement("span");
+  sourceHolder.className = "yaml-holder";
+  field.after(sourceHolder);
+  source = createSourceEditor(sourceHolder, {
     text: field.value,
     label: "Definition (YAML or JSON)",
     listVariables,
     onInput(text) {
-      field.value = text;
+      findForm().elements.text.value = text;
       schedule("text");
     },
   });
+}
+
+function prepare() {
+  prepareSource();
   prepareControls();
   showText(findForm());
   openTab(findForm().elements.tab.value);
