@@ -12,7 +12,7 @@ only checked there, after these rules (`models/engine/limits.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -82,19 +82,68 @@ def evaluate(rules: Rules, facts: Facts) -> Verdict:
     """Return the verdict on one round of one execution."""
     if not facts.automation_enabled:
         return build_skip("automation_off", True, False, "The automation is turned off")
-    for rule in (
-        _check_loop,
-        _check_reentry,
-        _check_reachability,
-        _check_tags,
-        _check_condition,
-        _check_frequency_cap,
-        _check_active_hours,
-    ):
-        verdict = rule(rules, facts)
+    for _, check in _CHECKS:
+        verdict = check(rules, facts)
         if verdict is not None:
             return verdict
     return Eligible()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one rule says: whether it passes, with `limit`, `measured` and `words`; `until` if it passes later."""
+
+    rule: str
+    passed: bool
+    detail: dict[str, Any]
+    until: datetime | None = None
+
+
+def judge(rules: Rules, facts: Facts) -> list[Judgement]:
+    """Return the judgement of every rule that applies, in the order of `evaluate`, whose verdict is the first that
+    does not pass."""
+    enabled = facts.automation_enabled
+    words = "The automation is turned on" if enabled else "The automation is turned off"
+    judgements = [Judgement("automation_off", enabled, {"limit": True, "measured": enabled, "words": words})]
+    for name, check in _CHECKS:
+        verdict = check(rules, facts)
+        if verdict is None:
+            passed = _describe_passed(name, rules, facts)
+            judgements += [Judgement(name, True, passed)] if passed else []
+        else:
+            until = verdict.until if isinstance(verdict, Wait) else None
+            judgements.append(Judgement(verdict.rule, False, verdict.detail, until))
+    return judgements
+
+
+def _describe_passed(name: str, rules: Rules, facts: Facts) -> dict[str, Any] | None:
+    """Return limit and measured value of a rule that passes; None where it does not apply."""
+    if name == "reentry" and rules.reentry != "always":
+        measured = facts.in_flight if rules.reentry == "after_finish" else facts.entries
+        return _describe(rules.reentry, measured, "The contact may enter")
+    if name == "reachability" and facts.channel:
+        return _describe(facts.channel, facts.address, f"The contact can be reached on {format_channel(facts.channel)}")
+    if name == "tags" and (rules.tags_all or rules.tags_any or rules.tags_none):
+        limit = {"all": list(rules.tags_all), "any": list(rules.tags_any), "none": list(rules.tags_none)}
+        return _describe(limit, sorted(facts.tags), "The contact's tags fit")
+    if name == "where" and rules.where is not None:
+        values = {
+            _format_path(path): _read_value(path, facts.variables) for path in conditions.list_variables(rules.where)
+        }
+        return _describe(rules.where, values, f"The condition is met: {rules.where}")
+    if name == "frequency_cap" and rules.frequency_cap is not None:
+        cap = rules.frequency_cap
+        return build_frequency_cap_skip(cap, facts.messages_in_window or 0).detail
+    if name == "active_hours" and rules.active_hours is not None:
+        zone = resolve_zone(rules.active_hours, facts.contact_zone, facts.workspace_zone)
+        window = f"{rules.active_hours.start:%H:%M} to {rules.active_hours.end:%H:%M}"
+        measured_at = {"at": format_time(facts.now), "timezone": zone}
+        return _describe(window, measured_at, f"Within the active hours {window} ({zone})")
+    return None
+
+
+def _describe(limit: object, measured: object, words: str) -> dict[str, Any]:
+    return {"limit": limit, "measured": measured, "words": words}
 
 
 def build_skip(rule: str, limit: object, measured: object, message: str) -> Skip:
@@ -254,3 +303,15 @@ def check_active_hours(
         "words": f"Outside the active hours {window} ({zone})",
     }
     return Wait(until, "active_hours", detail) if rules.outside_hours == "wait" else Skip("active_hours", detail)
+
+
+#: Each rule after the automation's own switch, in the order in which they are judged.
+_CHECKS: tuple[tuple[str, Callable[[Rules, Facts], Skip | Wait | None]], ...] = (
+    ("loop", _check_loop),
+    ("reentry", _check_reentry),
+    ("reachability", _check_reachability),
+    ("tags", _check_tags),
+    ("where", _check_condition),
+    ("frequency_cap", _check_frequency_cap),
+    ("active_hours", _check_active_hours),
+)

@@ -26,7 +26,7 @@ from tasks.steps.limit_reservations import release_daily_limits, reserve_daily_l
 
 def check(engine: Engine, claimed: ClaimedExecution) -> bool:
     """Check the round; return whether the execution continues in place."""
-    verdict = eligibility.evaluate(claimed.workflow.rules, _build_facts(engine, claimed))
+    verdict = eligibility.evaluate(claimed.workflow.rules, build_facts(engine, claimed))
     if not isinstance(verdict, Skip | Wait):
         verdict = reserve_frequency_cap(claimed) or reserve_daily_limits(claimed) or verdict
     if isinstance(verdict, Skip):
@@ -52,7 +52,8 @@ def _end_round(claimed: ClaimedExecution, verdict: Skip) -> None:
     release_daily_limits(claimed)
 
 
-def _build_facts(engine: Engine, claimed: ClaimedExecution) -> eligibility.Facts:
+def build_facts(engine: Engine, claimed: ClaimedExecution) -> eligibility.Facts:
+    """Measure what the rules need of this round."""
     variables, contact = claimed.build_facts(), claimed.contact or {}
     if claimed.round == FIRST_ROUND:
         channel = find_first_send_channel(claimed.workflow, claimed.finished_outputs, variables)

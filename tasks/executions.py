@@ -68,16 +68,6 @@ CALLS: dict[str, Callable[[Engine, ClaimedExecution, Step], Continuation[bool]]]
     "call_webhook": send,
     "notify": send,
 }
-#: The function of each local step; it returns whether the execution continues in place.
-LOCAL_STEPS: dict[str, Callable[[Engine, ClaimedExecution, Step], bool]] = {
-    "wait": local_steps.wait,
-    "wait_until": local_steps.wait_until,
-    "branch": local_steps.branch,
-    "split": local_steps.split,
-    "stop": local_steps.stop,
-    "update_contact": local_steps.update_contact,
-    "create_task": local_steps.create_task,
-}
 
 
 @dramatiq.actor(actor_name="advance", queue_name="executions", max_retries=0)
@@ -199,7 +189,7 @@ def _run_step(engine: Engine, claimed: ClaimedExecution, step: Step) -> Continua
             if step.action in CALLS:
                 should_continue = yield from CALLS[step.action](engine, claimed, step)
             else:
-                should_continue = LOCAL_STEPS[step.action](engine, claimed, step)
+                should_continue = local_steps.LOCAL_STEPS[step.action](engine, claimed, step)
     except ExecutionError:
         metrics.actions_total.labels(type=step.action, status="failed").inc()
         raise

@@ -22,6 +22,7 @@ from dashboard.api.drafts import drafts
 from dashboard.api.duplicates import duplicates
 from dashboard.api.executions import executions
 from dashboard.api.experiments import experiments
+from dashboard.api.forecasts import forecasts
 from dashboard.api.health import health
 from dashboard.api.invitations import invitations
 from dashboard.api.keys import keys
@@ -54,6 +55,8 @@ RESOURCES: tuple[Resource, ...] = (
     tracked_executions, playbooks, analytics_export,
     playbook_previews, webhook_secrets, suppressions, possible_opt_outs, drafts, automation_versions, definition_edits,
     experiments, duplicates, active_versions,
+    experiments, duplicates,
+    forecasts,
 )  # fmt: skip
 
 

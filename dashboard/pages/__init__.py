@@ -44,6 +44,7 @@ from dashboard.pages.trigger_tests import trigger_test_pages
 from dashboard.pages.unsubscribe import unsubscribe_pages
 from dashboard.pages.versions import version_pages
 from dashboard.pages.workflow_editor import workflow_pages
+from dashboard.pages.workflow_forecast import workflow_forecast_pages
 
 BLUEPRINTS = (
     sign_in_pages,
@@ -58,6 +59,7 @@ BLUEPRINTS = (
     automation_detail_pages,
     playbook_pages,
     workflow_pages,
+    workflow_forecast_pages,
     preview_pages,
     version_pages,
     experiment_pages,

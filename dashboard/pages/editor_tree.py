@@ -50,6 +50,7 @@ class TreeNode:
     #: Whether it can be moved up or down within its list.
     may_rise: bool = False
     may_sink: bool = False
+    step_id: str = ""
 
 
 def find_icon(name: object) -> tuple[str, str]:
@@ -110,6 +111,7 @@ def _build_node(
     return TreeNode(
         path, describe_action(step.get("action")), summarize(step), icon, stage, max(0, own),
         _count_of_step(warnings, step_id), arms, may_rise, may_sink,
+        str(step_id or ""),
     )  # fmt: skip
 
 

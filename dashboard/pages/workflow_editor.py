@@ -68,7 +68,7 @@ class _Edited:
 def create() -> Any:
     """Save the first draft of a new automation, or publish it at once."""
     call = _require_editor()
-    edited = _apply_form("", _read_type())
+    edited = _apply_form("", read_type())
     if _read_operation() == RETYPE:
         return _render(call, None, edited)
     if _find_name_problems(edited.name):
@@ -164,7 +164,8 @@ def _read_operation() -> str:
     return flask.request.form.get("do", "")
 
 
-def _read_type() -> AutomationType:
+def read_type() -> AutomationType:
+    """The type that the form names. Raises `ProblemError` 422."""
     type_ = flask.request.form.get("type", "workflow")
     if type_ not in AUTOMATION_TYPES or type_ == PLAYBOOK:
         raise ProblemError(422, "This type of automation does not exist, or has an editor of its own.")

@@ -204,27 +204,40 @@ function openTab(name) {
 let happensTimer = 0;
 function refreshWhatHappens() {
   clearTimeout(happensTimer);
-  const pane = findForm().querySelector("[data-happens]");
+  const pane = findForm().querySelector("[data-forecast]");
   if (!pane || findForm().elements.tab.value !== "happens") return;
   happensTimer = setTimeout(async () => {
     const body = new URLSearchParams(new FormData(findForm()));
-    const response = await fetch(pane.dataset.happens, { method: "POST", body, headers: { "HX-Request": "true" } });
+    const response = await fetch(pane.dataset.forecast, { method: "POST", body, headers: { "HX-Request": "true" } });
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    const next = page.querySelector("[data-happens-answer]");
-    if (next) pane.replaceChildren(...next.childNodes);
+    const next = page.querySelector("[data-forecast-answer]");
+    if (!next) return;
+    const focused = pane.contains(document.activeElement) && document.activeElement.name;
+    pane.replaceChildren(...next.childNodes);
+    if (focused) pane.querySelector(`[name="${CSS.escape(focused)}"]`)?.focus();
+    showPath(pane);
   }, 150);
+}
+
+// The tree shows the path: steps that are not taken are faint.
+function showPath(pane) {
+  const taken = new Set([...pane.querySelectorAll(".forecast-steps [data-of]")].map((item) => item.dataset.of));
+  for (const node of findForm().querySelectorAll(".node[data-step-id]")) {
+    node.classList.toggle("untaken", taken.size > 0 && !taken.has(node.dataset.stepId));
+  }
 }
 
 editor.addEventListener("input", (event) => {
   const { target } = event;
   if (target.form !== findForm() || ["note", "turn_on", "text"].includes(target.name)) return;
   count(target);
-  if (target.closest("[data-happens]")) return refreshWhatHappens();
+  if (target.closest("[data-forecast]")) return;
   if (!target.matches("select, [type=checkbox]")) schedule("save");
 });
 editor.addEventListener("change", (event) => {
   const { target } = event;
-  if (target.form !== findForm() || target.closest("[data-happens]") || !target.matches("select, [type=checkbox]") || target.name === "turn_on") return;
+  if (target.form === findForm() && target.closest("[data-forecast]")) return refreshWhatHappens();
+  if (target.form !== findForm() || !target.matches("select, [type=checkbox]") || target.name === "turn_on") return;
   if (target.dataset.does) change(target.dataset.does);
   else if (target.matches("[data-reshapes]")) change("save");
   else schedule("save");

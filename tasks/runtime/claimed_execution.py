@@ -119,6 +119,10 @@ class ClaimedExecution:
         """
         return max(self._began + timedelta(seconds=time.monotonic()), self.state["stage_since"])
 
+    def skip_time(self, seconds: float) -> None:
+        """Let time pass, for a forecast, which takes the steps after a wait at once."""
+        self._began += timedelta(seconds=seconds)
+
     def age_seconds(self) -> float:
         """Seconds since its facts (contact, suppressions, pauses) were asked for: by the claim, or anew."""
         return time.monotonic() - self._facts_at

@@ -5,7 +5,7 @@ Each returns whether the execution continues in place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -182,3 +182,15 @@ def create_task(engine: Engine, claimed: ClaimedExecution, step: Step) -> bool:
         claimed.add_effect(task)
     step_rows.succeed(claimed, step, {"taskId": None if claimed.test else task.id, "title": task.title})
     return True
+
+
+#: The function of each local step; it returns whether the execution continues in place.
+LOCAL_STEPS: dict[str, Callable[[Engine, ClaimedExecution, Step], bool]] = {
+    "wait": wait,
+    "wait_until": wait_until,
+    "branch": branch,
+    "split": split,
+    "stop": stop,
+    "update_contact": update_contact,
+    "create_task": create_task,
+}

@@ -105,6 +105,28 @@ def test_form_and_text_edit_the_same_definition(visit: Any, alice: Producer) -> 
     assert saved["definition"]["steps"][-1] == {"id": "bye", "action": "stop"}
 
 
+def test_what_would_happen_follows_the_text_and_the_assumptions(visit: Any, alice: Producer) -> None:
+    steps = """
+  - id: reply
+    action: wait_until
+    with: {event: contact.replied, timeout: 1d}
+    then: [{id: yes, action: stop}]
+    else: [{id: no, action: create_task, with: {title: "Call {{ contact.first_name }}"}}]
+"""
+    automation = create(alice, TEXT.rstrip("\n") + steps)
+    page = visit().go(f"/automations/{automation['id']}/edit")
+    pane = page.get_by_role("tabpanel", name="What would happen")
+    expect(pane).to_contain_text("Would it start? Yes")
+    expect(pane).to_contain_text("Daily limit")
+    expect(pane).to_contain_text("How are you?")
+    expect(pane).to_contain_text("Create task")
+    pane.get_by_label("Assume").select_option("It arrives at once")
+    expect(pane).not_to_contain_text("Create task")
+    page.get_by_label("Subject").fill("Dear {{ contact.first_name }}")
+    expect(pane).to_contain_text("Dear Ada")
+    assert alice.get("/api/executions").json["executions"] == []
+
+
 def test_steps_move_by_keys_and_by_dragging(visit: Any, alice: Producer) -> None:
     automation = create(alice)
     page = visit().go(f"/automations/{automation['id']}/edit")

@@ -25,6 +25,8 @@ WITHOUT_ENTRY = {
     "POST /api/workspaces/{workspace_id}/automations/validate": _READS,
     "POST /api/workspaces/{workspace_id}/automations/edit": _READS,
     "POST /api/workspaces/{workspace_id}/automations/variables": _READS,
+    "POST /api/workspaces/{workspace_id}/automations/{automation_id}/what-would-happen": _READS,
+    "POST /automations/workflows/forecast": _READS,
     "PUT /api/workspaces/{workspace_id}/automations/{automation_id}/draft": _DRAFT,
     "DELETE /api/workspaces/{workspace_id}/automations/{automation_id}/draft": _DRAFT,
     "POST /api/workspaces/{workspace_id}/automations/{automation_id}/versions/{version}/restore": _DRAFT,
