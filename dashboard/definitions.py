@@ -100,10 +100,12 @@ class EditedText:
     lines: tuple[int, int] | None
 
 
-def edit_opened(text: str, automation_type: str, part: str, *, definition: Any, edits: Sequence[Edit]) -> EditedText:
+def edit_opened(
+    text: str, automation_type: str, part: str, *, definition: Any, edits: Sequence[Edit], is_bounded: bool = True
+) -> EditedText:
     """The text with the changes that make it `definition`, unless that is None, and then with edits.
 
-    Raises `ProblemError` 422, 429 and 503.
+    Raises `ProblemError` 422, 429 and 503; `is_bounded` as in `parse_apart`.
     """
     edited = parse_apart(
         "definition_form",
@@ -113,6 +115,7 @@ def edit_opened(text: str, automation_type: str, part: str, *, definition: Any, 
         part=part,
         automation_type=automation_type,
         networks=_list_networks(None),
+        is_bounded=is_bounded,
     )
     return EditedText(edited["text"], read_text_check(edited["check"]), edited["lines"])
 

@@ -120,7 +120,8 @@ def show_form(call: Caller, row: AutomationDetail) -> flask.Response:
 
 def _open(name: str, text: str, automation_type: AutomationType) -> _Edited:
     part = flask.request.args.get("part", "")
-    opened = edit_opened(text, automation_type, part or "steps[0]", definition=None, edits=())
+    # What is stored is within the bounds of a definition, and its page opens whatever else is in progress.
+    opened = edit_opened(text, automation_type, part or "steps[0]", definition=None, edits=(), is_bounded=False)
     return _Edited(name, text, opened.check, part, lines=opened.lines)
 
 

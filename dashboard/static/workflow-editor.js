@@ -14,12 +14,23 @@ let source = null, sourceHolder = null;
 // Requests go one after the other: each names the draft that the one before has saved.
 const inOrder = (call) => (queue = queue.then(call, call));
 
+// A person may have two definitions checked at once, in all tabs: a third waits here and asks again.
+const BUSY = [429, 503], TRIES = 6;
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+async function send(url, options) {
+  for (let attempt = 1; ; attempt += 1) {
+    const response = await fetch(url, { method: "POST", headers: { "HX-Request": "true" }, ...options });
+    if (!BUSY.includes(response.status) || attempt === TRIES) return response;
+    await pause(300 * attempt);
+  }
+}
+
 async function post(operation) {
   clearTimeout(timer);
   dirty = "";
   const form = findForm(), body = new URLSearchParams(new FormData(form));
   body.set("do", operation);
-  const response = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
+  const response = await send(form.action, { body });
   if (response.headers.has("HX-Redirect")) location.assign(response.headers.get("HX-Redirect"));
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   return { response, next: page.getElementById("workflow") };
@@ -99,7 +110,7 @@ function replaceControls(next) {
 
 // A button that changes the form: the server answers with the whole form.
 const change = (operation) => inOrder(async () => {
-  const form = findForm();
+  const form = findForm(), focused = document.activeElement?.name;
   form.inert = true;
   try {
     const { response, next } = await post(operation);
@@ -111,7 +122,7 @@ const change = (operation) => inOrder(async () => {
     adopt(next, false);
     prepare();
     document.getElementById("tree").scrollTop = scroll;
-    focusAfter(operation);
+    focusAfter(operation, focused);
     if (response.ok) refreshWhatHappens();
   } catch {
     fail("save", "Not saved: no connection");
@@ -120,9 +131,10 @@ const change = (operation) => inOrder(async () => {
   }
 });
 
-function focusAfter(operation) {
+function focusAfter(operation, focused) {
   const verb = operation.split(":")[0];
   const form = findForm();
+  if (["save", "retype"].includes(verb)) return form.elements[focused]?.focus?.();
   if (verb === "choose") return form.querySelector(".action-choices button")?.focus();
   if (verb === "add" || verb === "goto") return focusForm();
   if (verb.endsWith("_row")) return form.querySelector(".rows-of input")?.focus();
@@ -201,16 +213,23 @@ function openTab(name) {
 }
 
 // What would happen with the text as it is now; asked for only while its tab is open.
-let happensTimer = 0;
+let happensTimer = 0, happensRequest = null;
 function refreshWhatHappens() {
   clearTimeout(happensTimer);
+  happensRequest?.abort();
   const pane = findForm().querySelector("[data-forecast]");
   if (!pane || findForm().elements.tab.value !== "happens") return;
   happensTimer = setTimeout(async () => {
     const body = new URLSearchParams(new FormData(findForm()));
-    const response = await fetch(pane.dataset.forecast, { method: "POST", body, headers: { "HX-Request": "true" } });
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    const next = page.querySelector("[data-forecast-answer]");
+    happensRequest = new AbortController();
+    let text;
+    try {
+      text = await (await send(pane.dataset.forecast, { body, signal: happensRequest.signal })).text();
+    } catch {
+      // A newer request replaces this one; without a connection the next change asks again.
+      return;
+    }
+    const next = new DOMParser().parseFromString(text, "text/html").querySelector("[data-forecast-answer]");
     if (!next) return;
     const focused = pane.contains(document.activeElement) && document.activeElement.name;
     pane.replaceChildren(...next.childNodes);
