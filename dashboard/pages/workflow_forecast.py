@@ -22,6 +22,7 @@ from models.ids import is_id, new_id
 from models.reports import contacts as people
 from models.reports.contacts import ContactFilters
 from rules import samples
+from rules.actions import ACTIONS
 from rules.definition import parse
 from tasks.operators.forecasts import Subject, find_answering, forecast
 
@@ -29,18 +30,17 @@ workflow_forecast_pages = flask.Blueprint("workflow-forecast-pages", __name__)
 
 #: Contacts offered beside the sample contact, the newest first.
 CONTACTS = 20
-#: What may be assumed of a step that depends on the contact, by its action: the output, with the words for it. The
-#: first is assumed unless another is chosen.
-ASSUMPTIONS: dict[str, dict[str, tuple[Mapping[str, Any], str]]] = {
-    "wait_until": {
-        "else": ({"taken": "else"}, "It times out"),
-        "then": ({"taken": "then"}, "It arrives at once"),
-    },
-    "check_follow": {
-        "unknown": ({"following": "unknown"}, "Unknown"),
-        "true": ({"following": "true"}, "Follows"),
-        "false": ({"following": "false"}, "Does not follow"),
-    },
+#: What may be assumed of a step that depends on the contact: the output, with the words for it. The first is assumed
+#: unless another is chosen.
+Assumptions = Mapping[str, tuple[Mapping[str, Any], str]]
+_OF_AN_EVENT: Assumptions = {
+    "else": ({"taken": "else"}, "It times out"),
+    "then": ({"taken": "then"}, "It arrives at once"),
+}
+_OF_A_FOLLOW: Assumptions = {
+    "unknown": ({"following": "unknown"}, "Unknown"),
+    "true": ({"following": "true"}, "Follows"),
+    "false": ({"following": "false"}, "Does not follow"),
 }
 
 
@@ -65,9 +65,17 @@ def show() -> Any:
     result = forecast(current_settings(), subject)
     return layout.render(
         "workflow_forecast.html", call, forecast=result, answering=find_answering(subject), contacts=contacts,
-        contact_id=contact_id, assumptions=ASSUMPTIONS, assumed=_read_assumptions(), describe_action=describe_action,
-        find_icon=find_icon, rules=labels.RULES | _RULES,
+        contact_id=contact_id, list_assumptions=list_assumptions, assumed=_read_assumptions(),
+        describe_action=describe_action, find_icon=find_icon, rules=labels.RULES | _RULES,
     )  # fmt: skip
+
+
+def list_assumptions(name: str) -> Assumptions:
+    """What may be assumed of the steps with an action, by the value of the choice; empty for most."""
+    action = ACTIONS[name]
+    if action.is_wait and action.is_fork:
+        return _OF_AN_EVENT
+    return _OF_A_FOLLOW if "following" in (action.outputs or ()) else {}
 
 
 def _build_subject(call: Caller, document: Any, automation_type: str, contact_id: str) -> Subject:
@@ -96,7 +104,7 @@ def _list_assumed_outputs(document: Any) -> dict[str, Mapping[str, Any]]:
     outputs: dict[str, Mapping[str, Any]] = {}
     assumed = _read_assumptions()
     for step in samples.iter_steps(document["steps"]):
-        options = ASSUMPTIONS.get(step["action"])
-        if options is not None:
+        options = list_assumptions(step["action"])
+        if options:
             outputs[step["id"]] = options.get(assumed.get(step["id"], ""), next(iter(options.values())))[0]
     return outputs

@@ -34,6 +34,7 @@ BODIES: dict[str, Any] = {
     "DraftUpdate": {"source": "steps: []", "baseVersion": 1, "revision": 0},
     "DraftPublication": {"revision": 0},
     "Restoration": {},
+    "ForecastRequest": {},
     "EditRequest": {"source": "a: 1", "edits": [{"op": "delete", "path": "a"}]},
     "VariableRequest": {"source": "a: 1", "path": "a"},
     "ActiveMove": {},

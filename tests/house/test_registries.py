@@ -22,6 +22,7 @@ FOLDERS = ("rules", "models", "ephemeral", "providers", "sandbox", "tasks", "wor
 #: The tables, the engine's functions for each action, and how the sandbox imitates each provider.
 REGISTRIES = {
     "rules/channels.py", "rules/actions.py", "rules/errors.py", "providers/registry.py", "tasks/executions.py",
+    "tasks/steps/local_steps.py",
     "sandbox/callbacks.py", "sandbox/faults.py", "sandbox/provider_apis.py",
 }  # fmt: skip
 
