@@ -50,7 +50,7 @@ def compare(automation_id: str) -> Any:
     return layout.render(
         "versions.html", call, automation=row, before=old.name, after=new.name, lines=lines,
         changes=list_changes(old.definition, new.definition), added=kinds["added"], removed=kinds["removed"],
-        places=places, active=_count_by_version(places), movable=_list_movable(row, places),
+        active_places=places, active=_count_by_version(places), movable=_list_movable(row, places),
         may_restore=old.name not in (DRAFT, str(row["version"])) and "write" in call.permissions,
     )  # fmt: skip
 

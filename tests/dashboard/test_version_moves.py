@@ -90,6 +90,7 @@ def test_the_page_says_what_moving_does_and_moves(
     assert "Version 1 2 Before the first step Starts with the rules and steps of the current version." in text
     assert "Version 1 1 At “hello” Stays: The step “hello” is different in the current version." in text
     assert "Move 2 of 3 of version 1" in text
+    assert 'href="/queues"' in bob.get(path).text
     assert post(bob, f"{path}/move", versions="1").status_code == 303
     text = read_text(bob.get(path).text)
     assert "2 executions moved to version 3. 1 stay on their version." in text
