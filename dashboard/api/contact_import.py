@@ -151,11 +151,11 @@ def read_uploaded(file: FileStorage) -> bytes:
 def decode_file(raw: bytes) -> DecodedText:
     """The text of an uploaded file. Raises `ProblemError` 422."""
     if not raw.strip():
-        raise ProblemError(422, problems=[Problem("csv", "The file is missing or empty. Choose a CSV file.")])
+        raise invalid_request([Problem("csv", "The file is missing or empty. Choose a CSV file.")])
     try:
         return decode(raw)
     except ValueError as error:
-        raise ProblemError(422, problems=[Problem("csv", str(error))]) from None
+        raise invalid_request([Problem("csv", str(error))]) from None
 
 
 @contacts.api(
@@ -220,7 +220,7 @@ def _check_columns(contact_file: ContactFile, choices: Mapping[str, str]) -> Non
     problems = [Problem(join_path("columns", name), "is not a column of the file") for name in unknown]
     problems += [Problem("csv", message) for message in contact_file.header_problems]
     if problems:
-        raise ProblemError(422, problems=problems)
+        raise invalid_request(problems)
 
 
 def parse_csv(text: str, choices: Mapping[str, str]) -> ContactFile:

@@ -15,6 +15,13 @@ from axe_playwright_python.sync_playwright import Axe
 from flask.testing import FlaskClient
 from playwright.sync_api import Page, expect
 
+import clock
+from models import conversation, possible_opt_out
+from models.audit import SYSTEM
+from models.database import acting_as
+from models.queries import fetch_value
+from rules.contact_file import parse_contact_file
+from tasks.operators import contact_import
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_every_link import Crawler, create_full_workspace, sign_in_as
@@ -81,11 +88,29 @@ def look_at(page: Page, address: str, modes: tuple[str, ...]) -> dict[str, list[
     return {place: lines for place, lines in violations.items() if lines}
 
 
+def create_possible_opt_out(workspace_id: str) -> None:
+    """Let a contact write what may be an opt-out, so that the list has an entry with its buttons."""
+    with acting_as(workspace_id):
+        contact_id = fetch_value("select id from contacts where first_name = 'Ada' and deleted_at is null limit 1")
+        received = conversation.record_received(
+            workspace_id, contact_id, "sms", "in-1", kind="message", text="please no more", at=clock.now()
+        )
+        possible_opt_out.record(workspace_id, contact_id, "sms", received["id"])
+
+
+def start_import(workspace_id: str) -> str:
+    """Start an import by a worker, with a rejected row; return the id of its operation."""
+    contact_file = parse_contact_file("email\nada@example.com\nbad\n", {})
+    return contact_import.start(workspace_id, contact_file, SYSTEM)["id"]
+
+
 @pytest.mark.parametrize(
     "modes", [("light",), pytest.param(("dark", "phone"), marks=pytest.mark.slow)], ids=lambda modes: "-".join(modes)
 )
 def test_every_page_passes_axe(app: flask.Flask, alice: Producer, visit: Any, modes: tuple[str, ...]) -> None:
+    create_possible_opt_out(alice.workspace_id)
     pages = [*list_pages(app, alice), f"/automations/{alice.create(type='playbook', definition=PLAYBOOK)['id']}"]
+    pages.append(f"/operations/{start_import(alice.workspace_id)}")
     # Afterwards, because the streams of an open page read as the dashboard.
     visitor = visit()
     violations: dict[str, list[str]] = {}

@@ -191,6 +191,13 @@ def test_a_file_is_sent_as_it_is(alice: Producer, encoding: str, is_form: bool) 
     assert alice.get("/api/contacts").json["contacts"][0]["firstName"] == "José"
 
 
+@pytest.mark.parametrize("text", ["", "email,email\na@example.com,", 'email\n\x00"', "email,\na@example.com,x"])
+def test_a_refused_file_has_a_detail_and_its_problems(alice: Producer, text: str) -> None:
+    answer = send_form(alice, {"csv": text}).json
+    assert (answer["status"], answer["detail"]) == (422, "The request is not valid.")
+    assert {problem["path"] for problem in answer["errors"]} == {"csv"}
+
+
 def test_columns_of_a_form_are_json(alice: Producer) -> None:
     fields = {"csv": "Correo\nada@example.com\n", "columns": '{"Correo": "email"}'}
     assert send_form(alice, fields).json["created"] == 1
