@@ -55,7 +55,6 @@ RESOURCES: tuple[Resource, ...] = (
     tracked_executions, playbooks, analytics_export,
     playbook_previews, webhook_secrets, suppressions, possible_opt_outs, drafts, automation_versions, definition_edits,
     experiments, duplicates, active_versions,
-    experiments, duplicates,
     forecasts,
 )  # fmt: skip
 
