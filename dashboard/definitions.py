@@ -98,6 +98,8 @@ class EditedText:
     text: str
     check: TextCheck
     lines: tuple[int, int] | None
+    #: What templates may use there, each with a sample value.
+    variables: Sequence[tuple[str, Any]]
 
 
 def edit_opened(
@@ -117,7 +119,7 @@ def edit_opened(
         networks=_list_networks(None),
         is_bounded=is_bounded,
     )
-    return EditedText(edited["text"], read_text_check(edited["check"]), edited["lines"])
+    return EditedText(edited["text"], read_text_check(edited["check"]), edited["lines"], edited["variables"])
 
 
 def _describe_cost(error: ProblemError) -> str:

@@ -19,12 +19,13 @@ from rules.contact_columns import Column
 from rules.contact_file import ContactFile, parse_contact_file
 from rules.definition_text import TextCheck, TextProblem, check_text
 from rules.json_text import dump_exact_json, load_exact_json
+from rules.offered_variables import list_variables
 from rules.outbound_urls import Networks
 from rules.parser_messages import Request
 from rules.parsing import DefinitionError, read
 from rules.problems import Problem
 from rules.source_edits import Edit, EditError, edit_text, rewrite
-from rules.source_tree import find_lines
+from rules.source_tree import Path, find_lines, parse_path
 from rules.suppression_file import parse_suppression_file
 from rules.tracking import TrackedAction, TrackedExecution
 from rules.trigger_bodies import parse_entry, read_batch
@@ -188,7 +189,20 @@ def _edit_form(
     except DefinitionError as error:
         raise _refuse_source(error) from None
     check = check_text(text, automation_type, _read_networks(networks))
-    return {"text": text, "check": asdict(check), "lines": find_lines(text, part)}
+    variables = [] if check.document is None else list_variables(check.document, _read_part(part))
+    return {
+        "text": text,
+        "check": asdict(check),
+        "lines": find_lines(text, part),
+        "variables": [[variable.name, variable.sample] for variable in variables],
+    }
+
+
+def _read_part(part: str) -> Path:
+    try:
+        return parse_path(part)
+    except ValueError:
+        return ()
 
 
 def _list_problems(problems: Sequence[Problem]) -> list[list[str]]:

@@ -36,7 +36,7 @@ from models.reports.automations import AutomationDetail
 from rules.definition_text import TextCheck, get_source
 from rules.json_text import dump_json
 from rules.language import AUTOMATION_TYPES, PLAYBOOK, AutomationType
-from rules.problems import Problem
+from rules.problems import Problem, shorten
 
 workflow_pages = flask.Blueprint("workflow-pages", __name__)
 
@@ -57,6 +57,7 @@ class _Edited:
     part: str
     unread: Sequence[Problem] = field(default_factory=list)
     lines: tuple[int, int] | None = None
+    variables: Sequence[tuple[str, Any]] = ()
 
     @property
     def problems(self) -> list[Problem]:
@@ -122,7 +123,7 @@ def _open(name: str, text: str, automation_type: AutomationType) -> _Edited:
     part = flask.request.args.get("part", "")
     # What is stored is within the bounds of a definition, and its page opens whatever else is in progress.
     opened = edit_opened(text, automation_type, part or "steps[0]", definition=None, edits=(), is_bounded=False)
-    return _Edited(name, text, opened.check, part, lines=opened.lines)
+    return _Edited(name, text, opened.check, part, lines=opened.lines, variables=opened.variables)
 
 
 def _require_editor() -> Caller:
@@ -147,7 +148,7 @@ def _apply_form(original: str, automation_type: AutomationType) -> _Edited:
     done = edit_opened(
         text, automation_type, planned.part, definition=None if changed == document else changed, edits=planned.edits
     )
-    return _Edited(name, done.text, done.check, planned.part, unread, done.lines)
+    return _Edited(name, done.text, done.check, planned.part, unread, done.lines, done.variables)
 
 
 def _read_document(text: str) -> Any:
@@ -264,6 +265,7 @@ def _render(call: Caller, row: AutomationDetail | None, edited: _Edited, **conte
             "version": row["version"] if row else 0,
             "revision": row["draft_revision"] if row else 0,
             "draft_saved_at": _get_saved_time(row),
+            "variables": [(name, shorten(str(sample), 40)) for name, sample in edited.variables],
             "state": dump_json(_build_state(edited, warnings)),
             "note": flask.request.form.get("note", ""),
             "tab": _read_tab(),
@@ -281,7 +283,12 @@ def _build_state(edited: _Edited, warnings: Sequence[Problem]) -> dict[str, Any]
     problems = [
         {"line": problem.line, "message": problem.message, "severity": "error"} for problem in edited.check.problems
     ]
-    return {"lines": edited.lines, "problems": problems, "warnings": len(warnings)}
+    return {
+        "lines": edited.lines,
+        "problems": problems,
+        "warnings": len(warnings),
+        "variables": [{"name": name, "value": shorten(str(sample), 40)} for name, sample in edited.variables],
+    }
 
 
 def _get_saved_time(row: AutomationDetail | None) -> datetime | None:

@@ -151,6 +151,10 @@ function focusForm() {
 }
 
 const templates = new Map();
+let lastTemplate = null;
+editor.addEventListener("focusin", (event) => {
+  if (event.target.matches?.(".template-holder")) lastTemplate = event.target;
+});
 const listVariables = () => readProblems().variables ?? [];
 
 // Texts that are templates: their variables are highlighted, and offered after "{{".
@@ -291,6 +295,9 @@ editor.addEventListener("submit", (event) => {
 editor.addEventListener("click", (event) => {
   const tab = event.target.closest("[data-tab]");
   if (tab) openTab(tab.dataset.tab);
+  const variable = event.target.closest("[data-insert]");
+  // Into the field that was edited last, else into the first text.
+  if (variable) (templates.get(lastTemplate) ?? templates.values().next().value)?.insert(`{{ ${variable.dataset.insert} }}`);
 });
 
 // Steps move by dragging too; every move has a button and a key.

@@ -128,6 +128,20 @@ def test_what_would_happen_follows_the_text_and_the_assumptions(visit: Any, alic
     assert alice.get("/api/executions").json["executions"] == []
 
 
+def test_variables_are_offered_with_sample_values(visit: Any, alice: Producer) -> None:
+    automation = create(alice)
+    page = visit().go(f"/automations/{automation['id']}/edit")
+    text = page.locator("#step-form .cm-content").first
+    text.click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("{{ contact.first")
+    page.locator(".cm-tooltip-autocomplete li").filter(has_text="contact.first_name").click()
+    expect(text).to_contain_text("{{ contact.first_name")
+    page.locator(".variables summary").click()
+    page.locator('[data-insert="contact.email"]').click()
+    expect(text).to_contain_text("{{ contact.email }}")
+
+
 def test_steps_move_by_keys_and_by_dragging(visit: Any, alice: Producer) -> None:
     automation = create(alice)
     page = visit().go(f"/automations/{automation['id']}/edit")
