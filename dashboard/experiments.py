@@ -1,6 +1,7 @@
 """Ends an experiment by one of its variants: the next version has the variant's steps instead of the split.
 
-Executions in flight stay on their version. The text of the definition keeps its comments outside the split.
+Executions in flight stay on their version. The text of the definition keeps its comments, also those
+of the kept steps.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 import metrics
 from dashboard.access import Caller
-from dashboard.definitions import require_valid, rewrite_text
+from dashboard.definitions import edit_text, require_valid, rewrite_text
 from dashboard.errors import not_found
 from ephemeral import workflow_cache
 from models import audit, automation
@@ -18,7 +19,7 @@ from models.automation import Publication
 from models.database import acting_as, db
 from models.errors import Conflict
 from models.reports.automations import AutomationDetail
-from rules.experiment_endings import Split, list_splits, replace_split
+from rules.experiment_endings import Split, list_edits, list_splits, replace_split
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,16 @@ def prepare_ending(row: AutomationDetail, step_id: str, variant: str) -> Ending:
     if row["has_draft"]:
         raise Conflict(describe_draft(row), "draft")
     require_valid(definition, row["type"])
-    return Ending(row, split, variant, definition, rewrite_text(row["source"], definition))
+    return Ending(row, split, variant, definition, _edit_source(row, step_id, variant, definition))
+
+
+def _edit_source(row: AutomationDetail, step_id: str, variant: str, definition: dict[str, Any]) -> str | None:
+    """The text of the version: the variant's steps keep their comments. None for a version that has no text."""
+    if row["source"] is None:
+        return None
+    edits = list_edits(row["definition"] or {}, step_id, variant)
+    edited = edit_text(row["source"], [(edit.op, edit.path, edit.value, edit.to) for edit in edits])
+    return rewrite_text(edited, definition)
 
 
 def describe_draft(row: AutomationDetail) -> str:

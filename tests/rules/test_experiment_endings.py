@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from rules.experiment_endings import list_splits, replace_split
+from rules.experiment_endings import list_edits, list_splits, replace_split
+from rules.parsing import read
+from rules.serialization import write
+from rules.source_edits import edit_text
 
 A, B = {"id": "a", "action": "send_sms"}, {"id": "b", "action": "send_email"}
 FIRST, LAST = {"id": "first", "action": "wait"}, {"id": "last", "action": "notify"}
@@ -28,6 +31,7 @@ def test_the_steps_of_the_variant_stand_where_the_split_was(variant: str, steps:
     after = replace_split(before, "fork", variant)
     assert after == build(FIRST, *steps, {"id": "end", "action": "stop"})
     assert before == kept
+    assert read(edit_text(write(before), list_edits(before, "fork", variant))) == after
 
 
 @pytest.mark.parametrize(
@@ -41,7 +45,9 @@ def test_the_steps_of_the_variant_stand_where_the_split_was(variant: str, steps:
     ],
 )
 def test_a_split_within_an_arm_is_replaced_there(wrap: Any) -> None:
-    assert replace_split(build(wrap([SPLIT, FIRST])), "fork", "short") == build(wrap([A, FIRST]))
+    before, after = build(wrap([SPLIT, FIRST])), build(wrap([A, FIRST]))
+    assert replace_split(before, "fork", "short") == after
+    assert read(edit_text(write(before), list_edits(before, "fork", "short"))) == after
     assert "fork" in [split.step_id for split in list_splits(build(wrap([SPLIT])))]
 
 
@@ -51,3 +57,4 @@ def test_a_split_within_an_arm_is_replaced_there(wrap: Any) -> None:
 def test_a_definition_without_the_split_or_the_variant_has_no_end(definition: dict[str, Any]) -> None:
     assert replace_split(definition, "fork", "short") is None
     assert replace_split(build(SPLIT), "fork", "unknown") is None
+    assert list_edits(definition, "fork", "short") == list_edits(build(SPLIT), "fork", "unknown") == []
