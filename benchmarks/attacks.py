@@ -79,6 +79,12 @@ def build_attacks(copy: Copy) -> dict[str, Callable[[], Request | None]]:
         "validation with a read key": lambda: _build_json(
             f"{automations}/validate", {"definition": _build_definition()}, _issue_read_key(copy)
         ),
+        "500 tracked executions of 20 actions": lambda: _build_json(
+            "/api/track-executions", {"executions": _build_tracked(_publish_playbook(copy), 50)}, key
+        ),
+        "500 tracked executions, each invalid": lambda: _build_json(
+            "/api/track-executions", {"executions": _build_tracked("no automation", -1)}, key
+        ),
         "form of 1 MB to /sign-in": lambda: Request("/sign-in", FORM, b"email=" + b"%41" * 333_000),
         "body without an end": lambda: Request("/api/triggers", "application/json", b" " * 16 * 1024 * 1024),
     }
@@ -98,6 +104,28 @@ def _build_trigger(length: int) -> dict[str, Any]:
     count = min(length // 52, 20_000)
     payload = {f"key{number}": "x" * (length // count - 16) for number in range(count)}
     return {"type": "nobody.listens", "contact": {"externalId": "attacker"}, "payload": payload}
+
+
+def _publish_playbook(copy: Copy) -> str:
+    definition = {
+        "trigger": {"type": "page", "with": {"url": "/pricing*"}},
+        "steps": [{"id": "title", "action": "replace_text", "with": {"selector": "h1", "text": "Hello"}}],
+    }
+    body = {"name": "Tracked", "type": "playbook", "enabled": True, "definition": definition}
+    return str(copy.call("POST", f"/api/workspaces/{copy.access['workspaceId']}/automations", body)["automation"]["id"])
+
+
+def _build_tracked(automation_id: str, action_ms: int) -> list[dict[str, Any]]:
+    """A full batch of executions, each with 20 actions of this duration; they have no ids, so none is a duplicate."""
+    config = {"text": "Hello", "color": "red"}
+    action = {"name": "replace_text", "selector": "#hero > h1", "executionTimeMs": action_ms, "config": config}
+    fields = {
+        "userId": "attacker",
+        "status": "success",
+        "executionTimeMs": 100,
+        "pageUrl": "https://example.com/pricing",
+    }
+    return [{"workflowId": automation_id, **fields, "actions": [action] * 20} for _ in range(500)]
 
 
 def _build_csv(rows: int) -> str:
