@@ -25,6 +25,11 @@ GAUGES: Mapping[str, Declaration] = {
     "unknown_outcomes": (("state",), "Executions with a message of unknown outcome."),
     "callbacks_unprocessed": ((), "Providers' events that are stored and not yet processed."),
     "callbacks_oldest_seconds": ((), "How long the oldest unprocessed event has been stored."),
+    # Beside those that retention keeps there. table: executions, steps.
+    "default_partition_rows": (
+        ("table",),
+        "Rows in the default partition whose month has no partition, at most 10,000.",
+    ),
     "tracking_buffered": ((), "Executions of playbooks that are accepted and not yet recorded."),
     "tracking_oldest_seconds": ((), "How long the oldest of them has been stored."),
     # reason: operator, or configuration (the provider refuses the credentials), or timeouts

@@ -86,6 +86,7 @@ def _collect_from_postgres() -> list[GaugeMetricFamily]:
         build_gauge("postgres_start_timestamp_seconds", server.started_at.timestamp()),
         *_collect_executions(),
         *_collect_open_work(),
+        *_collect_partitions(),
         *_collect_tracking(),
         *_collect_pauses(),
         *_collect_scheduler(),
@@ -114,6 +115,13 @@ def _collect_open_work() -> list[GaugeMetricFamily]:
         ),
         build_gauge("callbacks_unprocessed", counts["callbacks_unprocessed"]),
         build_gauge("callbacks_oldest_seconds", counts["callbacks_oldest_seconds"]),
+    ]
+
+
+def _collect_partitions() -> list[GaugeMetricFamily]:
+    counts = open_work.fetch_default_partition_rows()
+    return [
+        build_gauge("default_partition_rows", (("executions",), counts["executions"]), (("steps",), counts["steps"]))
     ]
 
 

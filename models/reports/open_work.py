@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from peewee import fn
 
+from models.checks.execution_retention import KEEP_DAYS
 from models.database import connection
 from models.queries import call, fetch, fetch_first
 
@@ -17,6 +18,13 @@ class OpenWork(TypedDict):
     unknown_reconciling: int
     callbacks_unprocessed: int
     callbacks_oldest_seconds: float
+
+
+class DefaultPartitionRows(TypedDict):
+    """Rows in default partitions whose month has no partition, by table; those that retention keeps are not counted."""
+
+    executions: int
+    steps: int
 
 
 class PauseCount(TypedDict):
@@ -32,6 +40,14 @@ def fetch_open_work() -> OpenWork:
     """Return the counts of the installation."""
     with connection():
         row = fetch_first(OpenWork, call(fn.open_work_facts(), OpenWork))
+    assert row is not None
+    return row
+
+
+def fetch_default_partition_rows() -> DefaultPartitionRows:
+    """Count what fell into the default partitions of the executions and their steps."""
+    with connection():
+        row = fetch_first(DefaultPartitionRows, call(fn.default_partition_facts(KEEP_DAYS), DefaultPartitionRows))
     assert row is not None
     return row
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import dramatiq
 import flask
+import psycopg2
 import pytest
 from flask.testing import FlaskClient
 
@@ -38,6 +41,19 @@ def scrape_now(app: flask.Flask, client: FlaskClient) -> Callable[[], dict[str, 
 
 
 Scrape = Callable[[], dict[str, float]]
+
+_INSERT_EXECUTION = """
+    with inserted as (
+        insert into executions (id, workspace_id, automation_id, version_id, version, trigger_id, stage_since, queue,
+            rung_at, created_at)
+        select lowest_id_at(beckon_now() - %(age)s::interval), a.workspace_id, a.id, a.id, 1, a.id, now(), 'sending',
+            now(), now()
+        from automations a limit 1
+        returning id, workspace_id
+    )
+    insert into steps (execution_id, step_id, workspace_id, action, status)
+    select id, 'hello', workspace_id, 'send_email', 'running' from inserted
+"""
 
 
 def test_every_declared_gauge_is_exposed(scrape_now: Scrape) -> None:
@@ -176,3 +192,18 @@ def test_probes_are_counted_and_not_measured(client: FlaskClient, scrape_now: Sc
     assert sum_measured(after) == sum_measured(before)
     probes = 'beckon_http_requests_total{code_class="2xx",route="/healthz"}'
     assert after[probes] - before.get(probes, 0) == 1
+
+
+def test_what_fell_into_the_default_partition_is_counted_and_what_retention_keeps_is_not(
+    scrape_now: Scrape, alice: Producer, database_urls: Any
+) -> None:
+    alice.create()
+    with closing(psycopg2.connect(database_urls.owner)) as owner, owner, owner.cursor() as cursor:
+        cursor.execute("set local role beckon_service")
+        for age in ("-3 years", "1 year", "2 years"):
+            cursor.execute(_INSERT_EXECUTION, {"age": age})
+
+    samples = scrape_now()
+
+    assert samples['beckon_default_partition_rows{table="executions"}'] == 1
+    assert samples['beckon_default_partition_rows{table="steps"}'] == 1

@@ -41,3 +41,17 @@ def test_panels_have_their_own_ids_places_and_the_chosen_data_source() -> None:
 
 def test_the_variables_of_the_queries_are_declared() -> None:
     assert {variable["name"] for variable in DASHBOARD["templating"]["list"]} == {"datasource", "instance"}
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "beckon_transfers_total",
+        "beckon_breakers_opened_total",
+        "beckon_parses_total",
+        "beckon_parsers_busy",
+        "beckon_default_partition_rows",
+    ],
+)
+def test_what_tells_of_a_bottleneck_has_a_panel(metric: str) -> None:
+    assert [expression for expression in list_queries() if metric in expression]
