@@ -224,6 +224,17 @@ def consume_invitation_limit(workspace_id: str) -> None:
         raise ProblemError(429, "Too many invitations from this workspace. Try again later.", retry_after=wait)
 
 
+#: Drafts from descriptions per workspace: each may make two long calls to a model.
+DRAFT_LIMIT = RateLimit("drafts", 0.1, 10)
+
+
+def consume_draft_limit(workspace_id: str) -> None:
+    """Consume one draft of the workspace's limit. Raises `ProblemError` 429."""
+    wait = try_take(DRAFT_LIMIT, workspace_id)
+    if wait:
+        raise ProblemError(429, "Too many drafts in this workspace. Try again later.", retry_after=wait)
+
+
 #: Tests of credentials per workspace: each makes a call that may send a message or cost money.
 CHANNEL_TEST_LIMIT = RateLimit("channel-tests", 0.1, 10)
 

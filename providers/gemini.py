@@ -61,7 +61,7 @@ def _request_text(account: Account, prompt: Prompt) -> GeneratedText:
         url=f"{account.base_url.rstrip('/')}/models/{quote(prompt.model, safe='')}:generateContent",
         headers={"x-goog-api-key": account.require_secret("GEMINI_API_KEY"), "Content-Type": "application/json"},
         body=dump_json(_build_payload(prompt)).encode(),
-        read_seconds=text_generation.READ_SECONDS,
+        read_seconds=prompt.read_seconds or text_generation.READ_SECONDS,
     )
     response = http_client.send_request(call)
     if response.status != 200:

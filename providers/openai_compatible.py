@@ -70,7 +70,7 @@ def _request_text(account: Account, prompt: Prompt) -> GeneratedText:
         url=f"{account.base_url.rstrip('/')}/chat/completions",
         headers={"Content-Type": "application/json", **_build_auth_headers(account)},
         body=dump_json(_build_payload(prompt, account.base_url)).encode(),
-        read_seconds=text_generation.READ_SECONDS,
+        read_seconds=prompt.read_seconds or text_generation.READ_SECONDS,
     )
     is_guarded = account.guarded and not account.sandbox
     response = (

@@ -40,6 +40,10 @@ class Prompt:
     system: str | None = None
     max_tokens: int = 1024
     temperature: float | None = None
+    #: How long the response may take, where not `READ_SECONDS`.
+    read_seconds: float | None = None
+    #: Whether temporary errors and unfinished texts are tried again; not where a person waits.
+    is_repeated: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,10 @@ class GeneratedText:
 
 def generate_text(label: str, attempt: Callable[[Prompt], GeneratedText], prompt: Prompt) -> GeneratedText:
     """Generate a message without the model's reasoning, never a blank one. Raises an `ExecutionError`."""
-    generated = retries.read(lambda: attempt(prompt))
-    if generated.outcome == INTERRUPTED:
+    generated = retries.read(lambda: attempt(prompt)) if prompt.is_repeated else attempt(prompt)
+    if generated.outcome == INTERRUPTED and prompt.is_repeated:
         generated = retries.read(lambda: attempt(prompt))
-    if generated.outcome == TRUNCATED:
+    if generated.outcome == TRUNCATED and prompt.is_repeated:
         prompt = replace(prompt, max_tokens=prompt.max_tokens * BUDGET_FACTOR)
         generated = retries.read(lambda: attempt(prompt))
     if generated.outcome == TRUNCATED:

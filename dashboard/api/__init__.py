@@ -33,6 +33,7 @@ from dashboard.api.playbook_previews import playbook_previews
 from dashboard.api.playbooks import playbooks
 from dashboard.api.possible_opt_outs import possible_opt_outs
 from dashboard.api.preferences import preferences
+from dashboard.api.proposals import proposals
 from dashboard.api.queues import queues
 from dashboard.api.runs import runs
 from dashboard.api.search import search
@@ -55,7 +56,7 @@ RESOURCES: tuple[Resource, ...] = (
     tracked_executions, playbooks, analytics_export,
     playbook_previews, webhook_secrets, suppressions, possible_opt_outs, drafts, automation_versions, definition_edits,
     experiments, duplicates, active_versions,
-    forecasts,
+    forecasts, proposals,
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from dashboard.pages.contact_import import contact_import_pages
 from dashboard.pages.contact_merge import contact_merge_pages
 from dashboard.pages.contact_privacy import contact_privacy_pages
 from dashboard.pages.contacts import contacts_pages
+from dashboard.pages.descriptions import description_pages
 from dashboard.pages.execution import execution_pages
 from dashboard.pages.executions import executions_pages
 from dashboard.pages.experiments import experiment_pages
@@ -60,6 +61,7 @@ BLUEPRINTS = (
     playbook_pages,
     workflow_pages,
     workflow_forecast_pages,
+    description_pages,
     preview_pages,
     version_pages,
     experiment_pages,

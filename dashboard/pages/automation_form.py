@@ -12,12 +12,12 @@ import flask
 import clock
 from dashboard.access import Caller
 from dashboard.api.automations import require_automation
+from dashboard.automation_templates import Template, find_template
 from dashboard.bodies import BODY_LIMIT, Body, ShortText, check
 from dashboard.definition_warnings import list_warnings
 from dashboard.definitions import check_text
 from dashboard.errors import not_found
 from dashboard.pages import labels, layout, playbook_editor, template_gallery, workflow_editor
-from dashboard.pages.gallery import NEW_PLAYBOOK, Template, find_template
 from dashboard.pages.publication import get_text, render_published, restore_line_ends
 from ephemeral import workflow_cache
 from models import automation
@@ -60,7 +60,7 @@ def _find_start() -> Template | None:
     """The template that the query names, the empty one of its type, or None for the gallery."""
     slug = flask.request.args.get("start")
     if slug is None:
-        return NEW_PLAYBOOK if flask.request.args.get("type") == PLAYBOOK else None
+        return template_gallery.NEW_PLAYBOOK if flask.request.args.get("type") == PLAYBOOK else None
     template = find_template(slug)
     if template is None:
         raise not_found("No template has this name.")

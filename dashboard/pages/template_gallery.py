@@ -10,23 +10,31 @@ import flask
 
 from dashboard.access import Caller
 from dashboard.api import schemas
+from dashboard.automation_templates import (
+    CHANNELS,
+    GOALS,
+    TEMPLATES,
+    Template,
+    count_by_channel,
+    find_template,
+    split_words,
+)
 from dashboard.bodies import Body, ShortText
 from dashboard.errors import not_found
 from dashboard.pages import layout
 from dashboard.pages.editor_tree import build_heads, build_steps
 from dashboard.pages.flow_drawing import describe, draw
-from dashboard.pages.gallery import (
-    CHANNELS,
-    GOALS,
-    NEW_PLAYBOOK,
-    TEMPLATES,
-    count_by_channel,
-    find_template,
-    split_words,
-)
+from dashboard.pages.playbook_form import EMPTY as EMPTY_PLAYBOOK
 from rules.serialization import write
 
 PATH = "/automations/new"
+NEW_PLAYBOOK = Template(
+    "New playbook",
+    "playbook",
+    "Changes your own page for the visitors that you choose: texts, images, styles, banners.",
+    EMPTY_PLAYBOOK,
+    "sell",
+)
 #: A template by its slug; drawings depend on nothing else.
 _FLOWS = {template.slug: draw(template.definition) for template in TEMPLATES}
 _DESCRIPTIONS = {slug: describe(flow) for slug, flow in _FLOWS.items()}
@@ -60,7 +68,6 @@ def show(call: Caller) -> flask.Response:
         goal_chips=_build_chips(params, "goal", list(GOALS.items())),
         filters=form,
         clear_path=PATH if params else "",
-        new_playbook=NEW_PLAYBOOK,
     )
 
 

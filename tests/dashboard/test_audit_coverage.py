@@ -23,6 +23,7 @@ _DRAFT = "a draft runs nothing; its publication has an entry"
 WITHOUT_ENTRY = {
     "POST /api/ai-automations/{automation_id}/monitor": _READS,
     "POST /api/workspaces/{workspace_id}/automations/validate": _READS,
+    "POST /api/workspaces/{workspace_id}/automations/draft-from-description": _READS,
     "POST /api/workspaces/{workspace_id}/automations/edit": _READS,
     "POST /api/workspaces/{workspace_id}/automations/variables": _READS,
     "POST /api/workspaces/{workspace_id}/automations/{automation_id}/what-would-happen": _READS,
@@ -31,6 +32,7 @@ WITHOUT_ENTRY = {
     "DELETE /api/workspaces/{workspace_id}/automations/{automation_id}/draft": _DRAFT,
     "POST /api/workspaces/{workspace_id}/automations/{automation_id}/versions/{version}/restore": _DRAFT,
     "POST /automations/check": _READS,
+    "POST /automations/describe": _READS,
     "POST /automations/{automation_id}/preview": "a signed address of the operator's page for ten minutes",
     "POST /automations/{automation_id}/versions/{version}/restore": _DRAFT,
     "POST /failures/dry-run": _READS,

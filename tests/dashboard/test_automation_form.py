@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.pages.gallery import TEMPLATES
+from dashboard.automation_templates import TEMPLATES
 from rules.parsing import read
 from rules.validation import validate
 from tests.dashboard import example_executions

@@ -35,6 +35,7 @@ BODIES: dict[str, Any] = {
     "DraftPublication": {"revision": 0},
     "Restoration": {},
     "ForecastRequest": {},
+    "DescriptionRequest": {"description": "a"},
     "EditRequest": {"source": "a: 1", "edits": [{"op": "delete", "path": "a"}]},
     "VariableRequest": {"source": "a: 1", "path": "a"},
     "ActiveMove": {},

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from dashboard.automation_templates import CHANNELS, GOALS, TEMPLATES
 from dashboard.pages.flow_drawing import draw
-from dashboard.pages.gallery import CHANNELS, GOALS, TEMPLATES
 from tests.dashboard.test_pages import Browser, bob, read_text
 
 __all__ = ["bob"]

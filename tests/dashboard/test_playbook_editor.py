@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from werkzeug.datastructures import MultiDict
 
+from dashboard.automation_templates import TEMPLATES
 from dashboard.pages import playbook_form
-from dashboard.pages.gallery import TEMPLATES
 from rules.validation import validate
 from tests.dashboard.producers import Producer
 from tests.dashboard.test_pages import Browser, bob, post, read_text, sign_in_as

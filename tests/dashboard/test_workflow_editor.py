@@ -7,8 +7,8 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
+from dashboard.automation_templates import TEMPLATES
 from dashboard.pages.editor_tree import build_steps, iter_nodes
-from dashboard.pages.gallery import TEMPLATES
 from rules.language import PLAYBOOK
 from rules.serialization import write
 from tests.dashboard.producers import Producer

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.pages.gallery import TEMPLATES
+from dashboard.automation_templates import TEMPLATES
 from rules.author_warnings import list_author_warnings
 from rules.definition_warnings import DefinitionWarning
 from rules.parsing import read

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import clock
-from dashboard.pages.gallery import TEMPLATES, Template
+from dashboard.automation_templates import TEMPLATES, Template
 from models import automation
 from models.audit import SYSTEM
 from rules.language import PLAYBOOK

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.pages.playbook_form import EMPTY as EMPTY_PLAYBOOK
 from models.demo.example import Example, Goal
 from models.demo.examples import EXAMPLES, WELCOME
 from models.demo.playbooks import EXIT_OFFER, MOBILE_BUTTON
@@ -110,15 +109,6 @@ _WEBHOOK = Template(
             },
         ],
     },
-)
-
-
-NEW_PLAYBOOK = Template(
-    "New playbook",
-    "playbook",
-    "Changes your own page for the visitors that you choose: texts, images, styles, banners.",
-    EMPTY_PLAYBOOK,
-    "sell",
 )
 
 
