@@ -245,6 +245,7 @@ def test_a_page_with_problems_offers_no_draft(bob: Browser, model: Model) -> Non
 
 def test_a_change_is_shown_as_a_difference(bob: Browser, alice: Producer, charlie: Producer, model: Model) -> None:
     row = alice.post(alice.automations, {"name": "Mine", "source": TEXT}).json["automation"]
+    assert "Describe what to change" in bob.get(f"/automations/{row['id']}").text
     model.answers = [TEXT.replace("Hello", "Good day", 1)]
     page = post(bob, "/automations/describe", description="Say good day", automation=row["id"])
     assert ('class="added"' in page.text, f'action="/automations/{row["id"]}/workflow"' in page.text) == (True, True)
