@@ -23,13 +23,13 @@ import psycopg2
 import structlog
 from peewee import SQL, Value
 
-from models.database import CONNECTION_ERRORS, db
+from models.database import CONNECTION_ERRORS, db, transaction
 from models.engine import effects, runs
 from models.engine.claim_and_record import CLAIM, CLAIM_IN_TURNS, RECORD, RECORD_AND_COUNT, SET_PLANNER, Statement
 from models.engine.records import ExecutionRecord
 from models.engine.rows import ClaimedRow, parse_claimed_row
 from models.expressions import is_any, is_locked, now
-from models.queries import fetch_values
+from models.queries import execute, fetch_values
 from models.tables import Execution
 from rules.json_text import dump_storable_json
 from rules.stages import Queue
@@ -428,4 +428,7 @@ def extend_leases(owner: str, execution_ids: Sequence[str], lease_seconds: float
         .with_cte(owned)
         .returning(Execution.id)
     )
-    return set(fetch_values(extended))
+    with transaction():
+        # Planned each time: the newest partition may have been empty when it was last analyzed.
+        execute("set local enable_seqscan = off")
+        return set(fetch_values(extended))
