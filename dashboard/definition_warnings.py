@@ -14,9 +14,10 @@ from rules.author_warnings import list_author_warnings
 from rules.channels import CHANNELS
 from rules.definition import parse
 from rules.definition_text import TextProblem
-from rules.definition_warnings import DefinitionWarning, build_change, warn
+from rules.definition_warnings import DefinitionWarning, Fix, build_change, warn
 from rules.plan import iter_steps
 from rules.step_walk import walk
+from rules.validation import validate
 from tasks.steps.channels import get_channel
 
 
@@ -26,6 +27,15 @@ def list_warnings(workspace_id: str, document: Any, automation_id: str | None = 
     overlaps = list_overlap_warnings(workspace_id, document, automation_id)
     located = [TextProblem(overlap.path, overlap.message) for overlap in overlaps]
     return [*located, *list_author_warnings(document), *_iter_resend_warnings(document)]
+
+
+def find_fix(document: Any, path: str, title: str) -> Fix | None:
+    """Return the fix of a warning by the warning's path and the fix's title; None where the document has it no more."""
+    if validate(document):
+        return None
+    warnings = [*list_author_warnings(document), *_iter_resend_warnings(document)]
+    fixes = (warning.fix for warning in warnings if warning.path == path)
+    return next((fix for fix in fixes if fix is not None and fix.title == title), None)
 
 
 def _iter_resend_warnings(document: Any) -> Iterator[DefinitionWarning]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Any
 
+from dashboard.definition_warnings import find_fix
 from dashboard.pages.editor_controls import Form
 from dashboard.pages.editor_parts import (
     EVENT,
@@ -241,7 +242,14 @@ def _goto(document: Any, _part: str, argument: str) -> Operation | None:
     return Operation(RULES)
 
 
+def _fix(document: Any, part: str, argument: str) -> Operation | None:
+    """Mend what a warning names: `fix:steps.hello.with.as|Send it as a message`."""
+    path, _, title = argument.partition("|")
+    fix = find_fix(document, path, title)
+    return Operation(part, fix.edits) if fix else None
+
+
 _HANDLERS: dict[str, Callable[[Any, str, str], Operation | None]] = {
     "select": _select, "choose": _choose, "add": _add, "remove": _remove, "duplicate": _duplicate, "up": _rise,
-    "down": _sink, "move": _move, "add_row": _add_row, "remove_row": _remove_row, "goto": _goto,
+    "down": _sink, "move": _move, "add_row": _add_row, "remove_row": _remove_row, "goto": _goto, "fix": _fix,
 }  # fmt: skip

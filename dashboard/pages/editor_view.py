@@ -9,6 +9,7 @@ from typing import Any
 
 from dashboard.pages.editor_controls import UNITS, Control
 from dashboard.pages.editor_labels import describe_action
+from dashboard.pages.editor_lengths import describe_length
 from dashboard.pages.editor_operations import find_place
 from dashboard.pages.editor_parts import EVENT, Part, build_part, list_trigger_choices
 from dashboard.pages.editor_tree import (
@@ -104,10 +105,46 @@ class EditorView:
 
     @property
     def part_warnings(self) -> list[Problem]:
-        """The warnings of the selected step."""
+        """The warnings of the selected part that no control shows."""
+        controls = self.open_part.all_controls if self.open_part else ()
+        placed = [warning for control in controls for warning in self._list_within(control)]
+        own = [warning for warning in self.warnings if self._is_of_part(warning)]
+        return [warning for warning in own if warning not in placed]
+
+    def _is_of_part(self, warning: Problem) -> bool:
+        path = self.find_path(warning)
+        arms = [arm.path for arm in self.node.arms] if self.node else []
+        return is_within(path, self.part) and not any(is_within(path, arm) for arm in arms)
+
+    @cached_property
+    def _step_paths(self) -> dict[str, str]:
+        steps = {node.path: resolve(self.document, node.path) for node in iter_nodes(self.nodes)}
+        return {str(step["id"]): path for path, step in steps.items() if "id" in step}
+
+    def find_path(self, warning: Problem) -> str:
+        """The place of a warning, whose path names a step by its id, in the document."""
+        root, _, rest = warning.path.partition(".")
+        step_id, dot, field_path = rest.partition(".")
+        path = self._step_paths.get(step_id) if root == "steps" else None
+        return f"{path}{dot}{field_path}" if path else warning.path
+
+    def find_warnings(self, control: Control) -> list[Problem]:
+        """The warnings that a control shows; those of its children they show themselves."""
+        inner = [self.get_place(child) for child in _list_children(control)]
+        return [
+            warning
+            for warning in self._list_within(control)
+            if not any(is_within(self.find_path(warning), child) for child in inner)
+        ]
+
+    def _list_within(self, control: Control) -> list[Problem]:
+        place = self.get_place(control)
+        return [warning for warning in self.warnings if is_within(self.find_path(warning), place)]
+
+    def describe_length(self, control: Control) -> str | None:
+        """How much of what its channel sends a text uses; None where the channel has no limit."""
         step = resolve(self.document, self.part) if self.node else None
-        place = f"steps.{step.get('id')}" if isinstance(step, Mapping) else self.part
-        return [warning for warning in self.warnings if is_within(warning.path, place)]
+        return describe_length(step, control.path, str(resolve(self.document, "trigger.type") or "")) if step else None
 
     @property
     def unplaced(self) -> list[Problem]:
@@ -139,9 +176,10 @@ class EditorView:
 
     @property
     def is_more_open(self) -> bool:
-        """Whether the folded controls have a problem."""
+        """Whether the folded controls have a problem or a warning."""
         more = self.open_part.more if self.open_part else ()
-        return any(is_within(problem.path, self.get_place(item)) for item in more for problem in self.problems)
+        paths = [problem.path for problem in self.problems] + [self.find_path(warning) for warning in self.warnings]
+        return any(is_within(path, self.get_place(item)) for item in more for path in paths)
 
     @property
     def trigger_types(self) -> dict[str, str]:

@@ -331,6 +331,7 @@ editor.addEventListener("dragend", () => {
 
 const isField = (element) => element.closest?.("input, select, textarea, .template-holder, .yaml-holder, [contenteditable]");
 document.addEventListener("keydown", (event) => {
+  if (event.key === "." && (event.ctrlKey || event.metaKey)) return fixFirst(event);
   if (event.ctrlKey || event.metaKey || event.isComposing || document.querySelector("dialog[open]")) return;
   const tabs = event.target.closest?.(".panel-tabs");
   if (tabs && ["ArrowLeft", "ArrowRight"].includes(event.key)) return moveTab(event, tabs);
@@ -353,6 +354,12 @@ function act(event, operation) {
   event.preventDefault();
   if (dirty === "text") save();
   change(operation);
+}
+
+// The first warning of the open part that can be mended, or of any part.
+function fixFirst(event) {
+  const button = findForm().querySelector("#step-form [data-fix]") ?? findForm().querySelector("#problem-list [data-fix]");
+  if (button) act(event, button.value);
 }
 
 // The gap after the open step; the first one for the trigger and the rules.

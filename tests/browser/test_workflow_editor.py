@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.dashboard.producers import Producer
-from tests.dashboard.test_workflow_editor import TEXT, create
+from tests.dashboard.test_workflow_editor import TEXT, WARNED, create
 
 #: Enough time for a busy machine.
 pytestmark = pytest.mark.timeout(180)
@@ -190,3 +190,17 @@ def test_the_editor_fits(visit: Any, alice: Producer, viewport: dict[str, int]) 
         page = visitor.go(f"/automations/{automation['id']}/edit?part={part}")
         expect(page.locator(".tree")).to_be_visible()
         assert not visitor.has_overflow(), part
+
+
+def test_a_warning_is_mended_by_its_key(visit: Any, alice: Producer) -> None:
+    automation = create(alice, WARNED)
+    page = visit().go(f"/automations/{automation['id']}/edit?part=steps[0]")
+    expect(page.locator("#problem-badge")).to_have_text("2")
+    expect(page.locator("#step-form .warning")).to_contain_text("must be a private reply")
+    page.locator('[data-node="steps[0]"] button').focus()
+    page.keyboard.press("Control+.")
+    expect(page.locator("#problem-badge")).to_have_text("1")
+    expect(page.get_by_label("Send as")).to_have_value("private_reply")
+    page.keyboard.press("Control+.")
+    expect(page.locator("#problem-badge")).to_have_text("0")
+    expect(page.locator("#saved")).to_contain_text("Draft saved")

@@ -243,3 +243,50 @@ def test_texts_are_escaped_wherever_they_are_shown(bob: Browser, alice: Producer
     page = bob.get(f"/automations/{automation['id']}/edit?part=steps[0]").text
     assert mean not in page
     assert read_fields(page, "workflow")["f:with.subject"] == mean
+
+
+WARNED = """\
+trigger: {type: instagram.comment}
+rules: {daily_limit: 0}   # for now
+steps:
+  - id: dm
+    action: send_message
+    with: {channel: instagram, body: Hi}   # the link
+"""
+
+
+def test_a_warning_is_at_its_field_and_its_button_mends_it(bob: Browser, alice: Producer) -> None:
+    automation = create(alice, WARNED)
+    page = bob.get(f"/automations/{automation['id']}/edit?part=steps[0]").text
+    alert = page.split('id="warnings-steps[0].with.channel"')[1].split("data-count")[0]
+    assert "must be a private reply" in alert
+    assert "Fix: send it as a private reply" in alert
+    assert page.count('<span class="warned"') == 2
+    fields = open_part(bob, automation, "steps[0]")
+    assert send(bob, automation, fields, "fix:steps.dm.with.channel|Send it as a private reply").status_code == 303
+    draft = alice.get(f"{alice.automations}/{automation['id']}/draft").json["draft"]["source"]
+    assert "as: private_reply" in draft
+    assert draft.count("# ") == 2
+
+
+def test_a_fix_that_its_text_no_longer_needs_edits_nothing(bob: Browser, alice: Producer) -> None:
+    automation = create(alice)
+    fields = open_part(bob, automation, "steps[0]")
+    for operation in ("fix:steps.dm.with.channel|Send it as a private reply", "fix:", "fix:rules.daily_limit|x"):
+        assert send(bob, automation, fields, operation).status_code == 303
+    assert alice.get(f"{alice.automations}/{automation['id']}/draft").json["draft"] is None
+
+
+def test_a_text_is_counted_as_its_channel_does(bob: Browser, alice: Producer) -> None:
+    text = (
+        "trigger: {type: instagram.message}\nsteps:\n"
+        "  - {id: a, action: send_sms, with: {body: 'Hi {{ contact.first_name }} 😀', max_segments: 3}}\n"
+        "  - {id: b, action: send_message, with: {channel: instagram, body: Ciao è, buttons: [{title: Yes}]}}\n"
+        "  - {id: c, action: send_message, with: {channel: facebook, body: Ciao è}}\n"
+    )
+    automation = create(alice, text)
+    lengths = ("6 units of UCS-2 · 1 of 3 parts · without variables", "6 of 640 characters", "6 of 2,000 characters")
+    for index, length in enumerate(lengths):
+        page = bob.get(f"/automations/{automation['id']}/edit?part=steps[{index}]").text
+        assert length in page
+        assert ("3 of 20 characters" in page) is (index == 1)
