@@ -91,7 +91,9 @@ def look_at(page: Page, address: str, modes: tuple[str, ...]) -> dict[str, list[
 def create_possible_opt_out(workspace_id: str) -> None:
     """Let a contact write what may be an opt-out, so that the list has an entry with its buttons."""
     with acting_as(workspace_id):
-        contact_id = fetch_value("select id from contacts where first_name = 'Ada' and deleted_at is null limit 1")
+        contact_id = fetch_value(
+            "select id from contacts where first_name = 'Ada' and deleted_at is null order by id limit 1"
+        )
         received = conversation.record_received(
             workspace_id, contact_id, "sms", "in-1", kind="message", text="please no more", at=clock.now()
         )

@@ -48,7 +48,7 @@ _INSERT_EXECUTION = """
             rung_at, created_at)
         select lowest_id_at(beckon_now() - %(age)s::interval), a.workspace_id, a.id, a.id, 1, a.id, now(), 'sending',
             now(), now()
-        from automations a limit 1
+        from automations a order by a.id limit 1
         returning id, workspace_id
     )
     insert into steps (execution_id, step_id, workspace_id, action, status)
