@@ -27,12 +27,10 @@ import time
 from collections import Counter
 from datetime import UTC, datetime
 
-import urllib3
 from chaos_faults import Faults
 from chaos_servers import run_chaos_copy
 from chaos_triggers import Producer
 from measurements import describe_machine, show, show_table
-from running_copy import Copy
 
 #: Seconds within which everything must settle after the last trigger.
 SETTLE_TIMEOUT_SECONDS = 450.0
@@ -59,10 +57,10 @@ def await_settled(producer: Producer) -> float:
     return finished_seconds
 
 
-def compare_with_sandbox(copy: Copy, producer: Producer) -> dict[str, int]:
+def compare_with_sandbox(producer: Producer) -> dict[str, int]:
     """Compare the messages that the sandbox received with the database."""
-    response = urllib3.request("GET", f"{copy.access['sandboxUrl']}/_sandbox/messages?provider=mailgun")
-    received = Counter(message["body"]["v:beckon_key"] for message in response.json()["messages"])
+    producer.collect_received()
+    received = Counter(producer.received.values())
     messages = dict(producer.fetch_rows("select key, status from messages"))
     settled = producer.fetch_rows(
         "select count(*) from executions where finished_at is not null "
@@ -100,7 +98,7 @@ def main(triggers: int = 2000, kills: int = 10, faults: int = 10) -> int:
         if producer.error is not None:
             raise producer.error
         settle_seconds = await_settled(producer)
-        result = compare_with_sandbox(copy, producer)
+        result = compare_with_sandbox(producer)
         resume_seconds = measure_resume(producer, injector.record.orphans)
         verification = copy.run_command("verify", check=False)
     show(f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}, {time.monotonic() - began:.0f} s, {describe_machine()}")

@@ -48,6 +48,10 @@ class Record:
         self.healed_seconds[kind] = max(self.healed_seconds.get(kind, 0.0), healed_seconds)
 
 
+#: Faults between two readings of what the sandbox has received.
+COLLECT_EVERY = 40
+
+
 class Faults:
     """Injects the faults, each when its share of the triggers is accepted."""
 
@@ -74,6 +78,8 @@ class Faults:
                 self.producer.wait_for_share(number / len(kinds))
                 self._actions[kind]()
                 self.record.add(kind, self.producer.measure_probe(f"probe-{number}"))
+                if number % COLLECT_EVERY == 0:
+                    self.producer.collect_received()
             self.producer.permit(1.0)
         finally:
             for timer in self._timers:

@@ -33,6 +33,8 @@ class Producer:
     def __init__(self, copy: Copy, database_url: str, triggers: int) -> None:
         self.copy, self.database_url, self.triggers = copy, database_url, triggers
         self.accepted, self.retries, self.extra = 0, 0, 0
+        #: The keys of the messages that the sandbox received, by their ids there.
+        self.received: dict[str, str] = {}
         self._share, self._share_changed = 0.0, threading.Condition()
         self.error: BaseException | None = None
         self._client = urllib3.PoolManager(maxsize=4, retries=False, timeout=REQUEST_SECONDS)
@@ -118,6 +120,13 @@ class Producer:
             time.sleep(0.2)
 
     # Reading
+
+    def collect_received(self) -> None:
+        """Keep what the sandbox has received so far: it remembers 50,000 requests, those to the AI included."""
+        response = self._client.request(
+            "GET", f"{self.copy.access['sandboxUrl']}/_sandbox/messages?provider=mailgun", timeout=120.0
+        )
+        self.received |= {message["id"]: message["body"]["v:beckon_key"] for message in response.json()["messages"]}
 
     def fetch_rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Fetch the rows of a query; retries while PostgreSQL is unreachable."""
