@@ -121,7 +121,7 @@ def test_a_file_is_imported_after_its_preview(visit: Any, alice: Producer) -> No
 
 def test_a_file_that_is_too_large_is_rejected_before_the_upload(visit: Any) -> None:
     page = visit().go("/contacts/import")
-    file = {"name": "list.csv", "mimeType": "text/csv", "buffer": b"x" * (5 * 2**20 + 1)}
+    file = {"name": "list.csv", "mimeType": "text/csv", "buffer": b"x" * (10 * 2**20 + 1)}
     page.get_by_label("CSV file").set_input_files(file)  # type: ignore[arg-type]
     page.get_by_role("button", name="Preview import").click()
     expect(page.locator("input[type=file]:invalid")).to_have_count(1)

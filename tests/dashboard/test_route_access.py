@@ -56,7 +56,10 @@ FORMS = {
 #: The permissions that the bodies grant; callers cannot grant what they lack.
 GRANTED_SCOPES = {"POST /api/invitations": {"read"}, "PATCH /api/members/{member_id}": {"read"}}
 #: Requests that name a workspace, where each person has only one, or a contact that does not exist.
-_WITHOUT_OBJECT = {"/account/workspace", "/api/contacts/{contact_id}/merge"}
+_WITHOUT_OBJECT = {
+    "/account/workspace", "/api/contacts/{contact_id}/merge", "/automations/{automation_id}/experiment",
+    "/api/workspaces/{workspace_id}/automations/{automation_id}/end-experiment",
+}  # fmt: skip
 #: Paths whose own request comes last, because it removes the objects.
 _FINAL_SUFFIXES = ("/delete", "/sign-out")
 
