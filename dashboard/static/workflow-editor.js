@@ -216,30 +216,30 @@ function openTab(name) {
   if (name === "happens") refreshWhatHappens();
 }
 
-// What would happen with the text as it is now; asked for only while its tab is open.
-let happensTimer = 0, happensRequest = null;
+// What would happen with the text as it is now; asked for only while its tab is open, and not beside a save: a person may
+// have two definitions checked at once, in all tabs.
+let happensTimer = 0;
 function refreshWhatHappens() {
   clearTimeout(happensTimer);
-  happensRequest?.abort();
+  if (findForm().elements.tab.value === "happens") happensTimer = setTimeout(() => inOrder(showWhatHappens), 150);
+}
+
+async function showWhatHappens() {
   const pane = findForm().querySelector("[data-forecast]");
-  if (!pane || findForm().elements.tab.value !== "happens") return;
-  happensTimer = setTimeout(async () => {
-    const body = new URLSearchParams(new FormData(findForm()));
-    happensRequest = new AbortController();
-    let text;
-    try {
-      text = await (await send(pane.dataset.forecast, { body, signal: happensRequest.signal })).text();
-    } catch {
-      // A newer request replaces this one; without a connection the next change asks again.
-      return;
-    }
-    const next = new DOMParser().parseFromString(text, "text/html").querySelector("[data-forecast-answer]");
-    if (!next) return;
-    const focused = pane.contains(document.activeElement) && document.activeElement.name;
-    pane.replaceChildren(...next.childNodes);
-    if (focused) pane.querySelector(`[name="${CSS.escape(focused)}"]`)?.focus();
-    showPath(pane);
-  }, 150);
+  if (!pane || pane.hidden) return;
+  let text;
+  try {
+    text = await (await send(pane.dataset.forecast, { body: new URLSearchParams(new FormData(findForm())) })).text();
+  } catch {
+    // Without a connection the next change asks again.
+    return;
+  }
+  const next = new DOMParser().parseFromString(text, "text/html").querySelector("[data-forecast-answer]");
+  if (!next) return;
+  const focused = pane.contains(document.activeElement) && document.activeElement.name;
+  pane.replaceChildren(...next.childNodes);
+  if (focused) pane.querySelector(`[name="${CSS.escape(focused)}"]`)?.focus();
+  showPath(pane);
 }
 
 // The tree shows the path: steps that are not taken are faint.
