@@ -54,7 +54,7 @@ def test_a_playbook_is_made_from_nothing_picked_previewed_and_published(
     visit: Any, alice: Producer, site: Site
 ) -> None:
     page = visit().go("/automations/new")
-    page.get_by_role("link", name="Playbook for a web page").click()
+    page.get_by_role("link", name="New playbook").click()
     page.get_by_label("Name").fill("Sale")
     page.get_by_role("button", name="UTM").click()
     page.get_by_label("Value of utm_source").fill("news")
