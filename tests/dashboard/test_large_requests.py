@@ -151,7 +151,7 @@ def check_text(alice: Producer, client: FlaskClient, text: str) -> str:
     """The page's answer to a person who edits a definition."""
     add_person(alice.workspace_id, "operator")
     sign_in(client)
-    token = read_token(client.get("/automations/new?start=empty").text)
+    token = read_token(client.get("/contacts/import").text)
     form = {"csrf_token": token, "name": "Welcome", "type": "workflow", "text": text}
     return client.post("/automations/check", data=form).text
 
@@ -261,8 +261,11 @@ def test_a_hook_counts_as_a_key(alice: Producer, client: FlaskClient, app: flask
     assert client.post(path, json={"text": "x" * 70_000}).status_code == 202
 
 
-def test_showing_a_draft_is_not_bounded_by_other_tabs(alice: Producer, client: FlaskClient, app: flask.Flask) -> None:
-    automation_id = alice.create(type="playbook", definition=PLAYBOOK)["id"]
+@pytest.mark.parametrize("fields", [{"type": "playbook", "definition": PLAYBOOK}, {}], ids=["playbook", "workflow"])
+def test_showing_a_draft_is_not_bounded_by_other_tabs(
+    alice: Producer, client: FlaskClient, app: flask.Flask, fields: dict[str, Any]
+) -> None:
+    automation_id = alice.create(**fields)["id"]
     add_person(alice.workspace_id, "operator")
     sign_in(client)
     cookie = client.get_cookie("beckon_session")
