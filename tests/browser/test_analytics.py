@@ -127,6 +127,7 @@ def test_the_charts_follow_the_theme(visit: Any, automation: dict[str, Any]) -> 
     page.wait_for_function("light => document.querySelector('#status-chart canvas').toDataURL() === light", arg=light)
 
 
+@pytest.mark.slow
 def test_the_page_fits_a_phone_and_passes_axe(visit: Any, automation: dict[str, Any]) -> None:
     visitor = visit(PHONE)
     page = open_analytics(visitor)

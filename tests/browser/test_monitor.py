@@ -145,6 +145,7 @@ def test_a_contact_changes_stage_and_keeps_its_node(visit: Any, target: tuple[st
     expect(page.locator('.stage-card[data-stage="generating"] strong')).to_have_text("0")
 
 
+@pytest.mark.slow
 def test_the_time_in_a_stage_advances_between_snapshots(visit: Any, target: tuple[str, str]) -> None:
     histories.insert_execution(*target, "generating", name="John Doe", ago=100)
     page = visit().go(build_path(target))
@@ -335,6 +336,7 @@ def test_the_page_shows_a_lost_and_a_restored_connection(visit: Any, target: tup
     visitor.complaints[:] = [complaint for complaint in visitor.complaints if "ERR_FAILED" not in complaint]
 
 
+@pytest.mark.slow
 def test_a_planned_reconnect_is_not_shown_as_lost(visit: Any, target: tuple[str, str], app: flask.Flask) -> None:
     page = visit().go(build_path(target))
     expect(find_live_status(page)).to_have_text("Live")

@@ -60,6 +60,7 @@ def test_the_overview_follows_and_stops_on_request(visit: Any, alice: Producer) 
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_badges_of_the_navigation_follow_the_summary(visit: Any, alice: Producer) -> None:
     automation = alice.create()
     page = visit().go_with_clock("/overview")

@@ -153,6 +153,7 @@ def test_steps_move_by_keys_and_by_dragging(visit: Any, alice: Producer) -> None
     expect(page.locator("#saved")).to_contain_text("Draft saved")
 
 
+@pytest.mark.slow
 def test_a_reload_loses_no_work(visit: Any, alice: Producer) -> None:
     automation = create(alice)
     page = visit().go(f"/automations/{automation['id']}/edit")
@@ -162,6 +163,7 @@ def test_a_reload_loses_no_work(visit: Any, alice: Producer) -> None:
     expect(page.get_by_label("Subject")).to_have_value("Kept")
 
 
+@pytest.mark.slow
 def test_the_second_editor_is_told_and_sees_the_other_s_change(visit: Any, alice: Producer) -> None:
     automation = create(alice)
     visitor = visit()

@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import redis
 
 from models import leadership
@@ -144,6 +145,7 @@ def test_a_worker_killed_right_after_a_transfer_leaves_work_for_others_once(
     assert_consistent()
 
 
+@pytest.mark.slow
 def test_a_step_that_kills_its_process_is_quarantined_after_three_times(
     programs: Programs, sandbox: RunningSandbox
 ) -> None:

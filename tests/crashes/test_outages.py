@@ -109,6 +109,7 @@ def are_alive(workers: dict[str, Program]) -> bool:
     return all(worker.poll() is None for worker in workers.values())
 
 
+@pytest.mark.slow
 def test_an_emptied_redis_delays_no_queued_or_waiting_execution(
     processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
@@ -172,6 +173,7 @@ def test_waits_and_retries_keep_their_time_when_redis_restarts(
     assert are_alive(workers)
 
 
+@pytest.mark.slow
 def test_a_dead_connection_to_redis_blocks_no_thread_permanently(
     processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
@@ -275,6 +277,7 @@ def test_a_redis_that_refuses_writes_loses_nothing(
     assert are_alive(workers)
 
 
+@pytest.mark.slow
 def test_repeated_restarts_of_postgresql_leave_exact_counts(
     processes: Programs, servers: FaultyServers, sandbox: RunningSandbox
 ) -> None:
@@ -405,6 +408,7 @@ def test_a_restart_of_all_workers_under_load_fails_no_execution(processes: Progr
     assert fetch_value("select count(*) from stage_history where stage = 'failed'") == 0
 
 
+@pytest.mark.slow
 def test_wrong_host_clocks_change_neither_waits_nor_leases(processes: Programs, sandbox: RunningSandbox) -> None:
     alice = Alice()
     alice.automation([WAIT_THEN_SEND[0], *WRITTEN])
@@ -425,6 +429,7 @@ def test_wrong_host_clocks_change_neither_waits_nor_leases(processes: Programs, 
     assert all_sent_once(sandbox, 1)
 
 
+@pytest.mark.slow
 def test_a_wait_survives_many_restarts_and_the_end_of_its_automation(
     processes: Programs, sandbox: RunningSandbox
 ) -> None:

@@ -121,6 +121,7 @@ def test_a_killed_worker_restarts_and_its_work_is_done_once(stranger: Stranger) 
     assert len(stranger.list_messages("kill@example.com")) == 1
 
 
+@pytest.mark.slow
 def test_a_restarted_and_emptied_redis_loses_nothing(stranger: Stranger) -> None:
     programs = {program["name"]: program for program in stranger.app.status()["programs"]}  # type: ignore[attr-defined]
     os.kill(next(program["pid"] for name, program in programs.items() if "redis" in name), signal.SIGKILL)

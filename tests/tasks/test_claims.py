@@ -571,6 +571,7 @@ def end_other_sessions(settings: Settings) -> int:
         return int(cursor.fetchone()[0])
 
 
+@pytest.mark.slow
 def test_executions_continue_after_postgresql_ends_their_sessions(
     engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:

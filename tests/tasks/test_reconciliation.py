@@ -246,6 +246,7 @@ def test_an_outage_heals_by_itself_and_sends_nothing_twice(
     ]
 
 
+@pytest.mark.slow
 def test_an_execution_that_is_being_reconciled_counts_as_in_flight(
     engine: Engine, sandbox: RunningSandbox, settings: Settings
 ) -> None:

@@ -151,6 +151,7 @@ def test_a_taken_port_is_one_line_and_nothing_is_left_running(app):
     eventually(lambda: app.processes() == [])
 
 
+@pytest.mark.slow
 def test_configured_servers_replace_the_embedded_ones(app, database_urls, redis_url, clean):
     started = app.run("up", "--detach", DATABASE_URL=database_urls.owner, REDIS_URL=redis_url)
     assert started.returncode == 0, started.stderr

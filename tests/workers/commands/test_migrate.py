@@ -114,9 +114,9 @@ def test_down_loses_data_after_a_confirmation(migrated_url, beckon):
 
 
 def test_down_to_an_unknown_version_is_refused_by_name(migrated_url, beckon):
-    refused = beckon("migrate", "--down", "0099", "--yes", code=1)
+    refused = beckon("migrate", "--down", "0999", "--yes", code=1)
     assert refused.stderr == (
-        f'beckon: DATABASE_URL: there is no migration "0099"; the newest applied one is {NEWEST_FIRST[0]}\n'
+        f'beckon: DATABASE_URL: there is no migration "0999"; the newest applied one is {NEWEST_FIRST[0]}\n'
     )
     assert migrations.list_pending(migrated_url) == []
 
