@@ -93,7 +93,7 @@ lock: ## Update the pinned dependencies (needs uv)
 
 web: ## Check and build the script of customers' pages, and CodeMirror for the editor (needs Node 18 or newer)
 	@cd clients/browser && npm ci --no-audit --no-fund --silent && npm run --silent check && npm run --silent build
-	@cd dashboard/bundles/codemirror && npm ci --no-audit --no-fund --silent && npm run --silent build
+	@cd clients/codemirror && npm ci --no-audit --no-fund --silent && npm run --silent build
 
 # In MB: the space that an installation needs in this folder, and for the files that pip unpacks.
 INSTALL_MB := 600

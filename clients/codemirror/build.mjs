@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const OUTPUT = process.env.BECKON_VENDOR_OUTPUT || join(HERE, "../../static/vendor");
+const OUTPUT = process.env.BECKON_VENDOR_OUTPUT || join(HERE, "../../dashboard/static/vendor");
 const lock = JSON.parse(readFileSync(join(HERE, "package-lock.json"), "utf8")).packages;
 const packages = Object.entries(lock)
   .filter(([path, entry]) => path && !entry.dev)
@@ -44,6 +44,6 @@ for (const name of Object.keys(manifest)) {
 for (const [name, content] of [[`codemirror-${version}.min.js`, script.contents], [`codemirror-${version}.LICENSE`, licence]]) {
   writeFileSync(join(OUTPUT, name), content);
   const sha384 = "sha384-" + createHash("sha384").update(content).digest("base64");
-  manifest[name] = { from: `dashboard/bundles/codemirror: ${packages.join(", ")}`, sha384 };
+  manifest[name] = { from: `clients/codemirror: ${packages.join(", ")}`, sha384 };
 }
 writeFileSync(manifestFile, JSON.stringify(manifest, null, 2) + "\n");
