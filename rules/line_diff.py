@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, unified_diff
 from typing import Literal
 
 #: Unchanged lines around each change.
@@ -41,3 +41,11 @@ def compare_lines(before: str, after: str) -> list[DiffLine]:
     if lines and end < len(old):
         lines.append(DiffLine("gap", ""))
     return lines
+
+
+def list_patch_lines(before: str, after: str, context: int) -> list[tuple[str, str]]:
+    """Return the lines of a patch with so many lines around each change: each with `added`, `removed`, `place` or an
+    empty kind."""
+    kinds = {"+": "added", "-": "removed", "@": "place"}
+    lines = unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=context)
+    return [(kinds.get(line[:1], ""), line) for line in list(lines)[2:]]

@@ -23,6 +23,11 @@ def join_path(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
+def is_within(path: str, place: str) -> bool:
+    """Whether a problem's path is this place or within it."""
+    return path == place or path.startswith((f"{place}.", f"{place}["))
+
+
 def format_unknown(kind: str, name: str, options: Iterable[str]) -> str:
     """Format `unknown channel "fax"` with the nearest known name, or else with all names if they are few."""
     names = sorted(options)

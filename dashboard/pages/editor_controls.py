@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from werkzeug.datastructures import MultiDict
@@ -98,12 +98,7 @@ def _build(type_: FieldType, value: object, path: str, owner: str, is_required: 
     plain = Control(path, "line", label, hint, is_required=is_required)
     builder = _BUILDERS[type(type_)]
     control = builder(type_, value, plain)
-    return control if control is not None else _replace(plain, kind="fixed", hint="Set in the YAML.")
-
-
-def _replace(control: Control, **changes: Any) -> Control:
-    fields = {name: getattr(control, name) for name in Control.__dataclass_fields__}
-    return Control(**{**fields, **changes})
+    return control if control is not None else replace(plain, kind="fixed", hint="Set in the YAML.")
 
 
 def _build_text(type_: Text, value: object, plain: Control) -> Control | None:
@@ -113,7 +108,7 @@ def _build_text(type_: Text, value: object, plain: Control) -> Control | None:
     is_long = type_.max_length >= MAX_TEXT_LENGTH
     if not is_long and "\n" in text:
         return None
-    return _replace(plain, kind="text" if is_long else "line", value=text, is_template=type_.template)
+    return replace(plain, kind="text" if is_long else "line", value=text, is_template=type_.template)
 
 
 def _build_url(type_: OutboundUrl, value: object, plain: Control) -> Control | None:
@@ -124,7 +119,7 @@ def _build_condition(_type: Condition, value: object, plain: Control) -> Control
     text = "" if value is _MISSING else value
     if not isinstance(text, str) or "\n" in text or "\r" in text:
         return None
-    return _replace(plain, kind="condition", value=text, is_template=True)
+    return replace(plain, kind="condition", value=text, is_template=True)
 
 
 def _build_choice(type_: Choice, value: object, plain: Control) -> Control | None:
@@ -135,21 +130,21 @@ def _build_choice(type_: Choice, value: object, plain: Control) -> Control | Non
         options = (("", default), *options)
     if text not in ("", *type_.options):
         return None
-    return _replace(plain, kind="choice", value=text, options=options)
+    return replace(plain, kind="choice", value=text, options=options)
 
 
 def _build_flag(_type: Boolean, value: object, plain: Control) -> Control | None:
     if value is not _MISSING and not isinstance(value, bool):
         return None
     name = plain.path.split(".")[-1]
-    return _replace(plain, kind="flag", value=name in TRUE_BY_DEFAULT if value is _MISSING else value)
+    return replace(plain, kind="flag", value=name in TRUE_BY_DEFAULT if value is _MISSING else value)
 
 
 def _build_duration(_type: Duration, value: object, plain: Control) -> Control | None:
     if value is _MISSING:
-        return _replace(plain, kind="duration", value=("", "h"))
+        return replace(plain, kind="duration", value=("", "h"))
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    return _replace(plain, kind="duration", value=(match[1], match[2])) if match else None
+    return replace(plain, kind="duration", value=(match[1], match[2])) if match else None
 
 
 def _build_number(type_: Integer | Number, value: object, plain: Control) -> Control | None:
@@ -158,7 +153,7 @@ def _build_number(type_: Integer | Number, value: object, plain: Control) -> Con
     if value is not _MISSING and not (is_number and _NUMBER.fullmatch(text)):
         return None
     maximum = type_.maximum if type_.maximum < 1_000_000_000 else None
-    return _replace(plain, kind="number", value=text, minimum=type_.minimum, maximum=maximum)
+    return replace(plain, kind="number", value=text, minimum=type_.minimum, maximum=maximum)
 
 
 def _build_list(type_: ListOf, value: object, plain: Control) -> Control | None:
@@ -173,16 +168,16 @@ def _build_list(type_: ListOf, value: object, plain: Control) -> Control | None:
             _build_group(item_type, item, f"{plain.path}[{index}]", plain.path.split(".")[-1])
             for index, item in enumerate(items)
         )
-        return _replace(plain, kind="rows", children=groups, maximum=type_.max_items)
+        return replace(plain, kind="rows", children=groups, maximum=type_.max_items)
     if not all(isinstance(item, str) for item in items):
         return None
     if isinstance(type_.item, Choice):
         options = tuple((option, describe_option(option)) for option in type_.item.options)
         is_option = all(item in type_.item.options for item in items)
-        return _replace(plain, kind="checks", value=items, options=options) if is_option else None
+        return replace(plain, kind="checks", value=items, options=options) if is_option else None
     if any("\n" in item or "\r" in item or item != item.strip() or not item for item in items):
         return None
-    return _replace(plain, kind="lines", value="\n".join(items), maximum=type_.max_items)
+    return replace(plain, kind="lines", value="\n".join(items), maximum=type_.max_items)
 
 
 def _build_group(type_: Object, value: object, path: str, owner: str) -> Control:
@@ -198,8 +193,8 @@ def _build_object(type_: Object, value: object, plain: Control) -> Control | Non
     children = group.children
     if value is _MISSING and not plain.is_required:
         # Without any of them the object is left out.
-        children = tuple(_replace(child, is_required=False) for child in children)
-    return _replace(plain, kind="group", children=children)
+        children = tuple(replace(child, is_required=False) for child in children)
+    return replace(plain, kind="group", children=children)
 
 
 def _build_pairs(type_: MapOf, value: object, plain: Control) -> Control | None:
@@ -207,12 +202,12 @@ def _build_pairs(type_: MapOf, value: object, plain: Control) -> Control | None:
     if not isinstance(mapping, Mapping):
         return None
     pairs = [(str(name), write_scalar(item)) for name, item in mapping.items()]
-    return _replace(plain, kind="pairs", value=pairs, maximum=type_.max_properties, is_template=True)
+    return replace(plain, kind="pairs", value=pairs, maximum=type_.max_properties, is_template=True)
 
 
 def _build_json(_type: AnyJson, value: object, plain: Control) -> Control | None:
     text = "" if value is _MISSING else format_json(value, indent=2)
-    return _replace(plain, kind="json", value=text, is_template=True)
+    return replace(plain, kind="json", value=text, is_template=True)
 
 
 _BUILDERS: dict[type, Any] = {
@@ -286,10 +281,6 @@ def _read_line(form: Form, control: Control, before: object) -> object:
     if control.kind in ("line", "condition"):
         text = text.strip()
     return text if text else _MISSING
-
-
-def _read_choice(form: Form, control: Control, before: object) -> object:
-    return _read_line(form, control, before)
 
 
 def _read_flag(form: Form, control: Control, before: object) -> object:
@@ -378,7 +369,7 @@ def _keep(_form: Form, _control: Control, before: object) -> object:
 
 
 _READERS: dict[Kind, Any] = {
-    "line": _read_line, "text": _read_line, "condition": _read_line, "choice": _read_choice, "flag": _read_flag,
+    "line": _read_line, "text": _read_line, "condition": _read_line, "choice": _read_line, "flag": _read_flag,
     "duration": _read_duration, "number": _read_number, "lines": _read_lines, "checks": _read_checks,
     "rows": _read_rows, "pairs": _read_pairs, "json": _read_json, "group": _read_group, "fixed": _keep,
 }  # fmt: skip

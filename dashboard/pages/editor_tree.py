@@ -14,7 +14,7 @@ from dashboard.pages import labels
 from dashboard.pages.editor_labels import describe_action, describe_trigger_type
 from dashboard.pages.path import describe_rules
 from rules.actions import ACTIONS
-from rules.problems import Problem, shorten
+from rules.problems import Problem, is_within, shorten
 
 #: The parts that are no steps.
 TRIGGER, RULES = "trigger", "rules"
@@ -207,11 +207,6 @@ def _count(problems: Sequence[Problem], path: str) -> int:
 
 def _count_of_step(warnings: Sequence[Problem], step_id: object) -> int:
     return sum(is_within(warning.path, f"steps.{step_id}") for warning in warnings)
-
-
-def is_within(path: str, place: str) -> bool:
-    """Whether a problem's path is this place or within it."""
-    return path == place or path.startswith((f"{place}.", f"{place}["))
 
 
 def find_step_path(text: str) -> tuple[str, int] | None:

@@ -19,13 +19,12 @@ from dashboard.pages.editor_tree import (
     build_heads,
     build_steps,
     find_icon,
-    is_within,
     iter_nodes,
     resolve,
 )
 from rules.actions import ACTIONS, WORKFLOW_ACTIONS
 from rules.language import AutomationType
-from rules.problems import Problem
+from rules.problems import Problem, is_within
 
 
 @dataclass(frozen=True)

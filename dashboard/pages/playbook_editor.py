@@ -27,7 +27,7 @@ from models import automation
 from models.database import acting_as
 from models.errors import Conflict
 from models.reports.automations import AutomationDetail
-from rules.problems import Problem
+from rules.problems import Problem, is_within
 
 playbook_pages = flask.Blueprint("playbook-pages", __name__)
 
@@ -228,7 +228,7 @@ def _render(call: Caller, row: AutomationDetail | None, document: Document, **co
             "refused": False,
             "fields": playbook_fields,
             "form": playbook_form,
-            "is_at": is_at,
+            "is_at": is_within,
             "count_at": count_at,
             "may_own": "admin" in call.permissions,
             "origins": origins,
@@ -254,14 +254,9 @@ def _find_unplaced(problems: Sequence[Problem], document: Document) -> list[Prob
         places += [
             f"steps[{index}].with.{field.name}" for field in playbook_fields.list_fields(str(step.get("action")))
         ]
-    return [problem for problem in problems if not any(is_at(problem.path, place) for place in places)]
-
-
-def is_at(path: str, place: str) -> bool:
-    """Whether a problem's path is this place or within it."""
-    return path == place or path.startswith((f"{place}.", f"{place}["))
+    return [problem for problem in problems if not any(is_within(problem.path, place) for place in places)]
 
 
 def count_at(problems: Sequence[Problem], place: str) -> int:
     """How many problems are at this place or within it."""
-    return sum(is_at(problem.path, place) for problem in problems)
+    return sum(is_within(problem.path, place) for problem in problems)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from difflib import unified_diff
 from typing import Any
 
 import flask
@@ -21,7 +20,7 @@ from models.reports.automations import AutomationDetail, PublishedVersion
 from rules.definition_changes import list_changes
 from rules.definition_text import get_source
 from rules.language import PLAYBOOK
-from rules.line_diff import compare_lines
+from rules.line_diff import compare_lines, list_patch_lines
 from tasks.operators.active_moves import PlaceOfExecutions, list_places, move_active
 
 version_pages = flask.Blueprint("version-pages", __name__)
@@ -102,7 +101,7 @@ def show(automation_id: str, version: str) -> Any:
     before = report.find_published(call.workspace_id, automation_id, number - 1)
     return layout.render(
         "version.html", call, automation=row, version=published, text=_get_text(published),
-        changes=_compare(before, published) if before is not None else None,
+        changes=list_patch_lines(_get_text(before), _get_text(published), 3) if before is not None else None,
         sentences=list_changes(before["definition"], published["definition"]) if before is not None else [],
         may_restore=number != row["version"] and "write" in call.permissions,
     )  # fmt: skip
@@ -125,10 +124,3 @@ def restore(automation_id: str, version: str) -> Any:
 
 def _get_text(published: PublishedVersion) -> str:
     return get_source(published["source"], published["definition"]) or ""
-
-
-def _compare(before: PublishedVersion, after: PublishedVersion) -> list[tuple[str, str]]:
-    """The changed lines with their surroundings: each with `added`, `removed`, `place` or empty."""
-    kinds = {"+": "added", "-": "removed", "@": "place"}
-    lines = unified_diff(_get_text(before).splitlines(), _get_text(after).splitlines(), lineterm="", n=3)
-    return [(kinds.get(line[:1], ""), line) for line in list(lines)[2:]]

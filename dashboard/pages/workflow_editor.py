@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from difflib import unified_diff
 from typing import Any
 
 import flask
 
-import clock
 from dashboard.access import Caller
 from dashboard.api.automations import require_automation
 from dashboard.bodies import BODY_LIMIT
@@ -36,6 +34,7 @@ from models.reports.automations import AutomationDetail
 from rules.definition_text import TextCheck, get_source
 from rules.json_text import dump_json
 from rules.language import AUTOMATION_TYPES, PLAYBOOK, AutomationType
+from rules.line_diff import list_patch_lines
 from rules.problems import Problem, shorten
 
 workflow_pages = flask.Blueprint("workflow-pages", __name__)
@@ -249,6 +248,7 @@ def _render(call: Caller, row: AutomationDetail | None, edited: _Edited, **conte
     document = edited.check.document
     is_valid = isinstance(document, dict) and not edited.check.problems
     warnings = list_warnings(call.workspace_id, document, row["id"] if row else None) if is_valid else []
+    variables = [(name, shorten(str(sample), 40)) for name, sample in edited.variables]
     conflict = context.get("conflict")
     return layout.render(
         "workflow_form.html" if layout.is_fragment() else "workflow_editor.html",
@@ -265,29 +265,27 @@ def _render(call: Caller, row: AutomationDetail | None, edited: _Edited, **conte
             "version": row["version"] if row else 0,
             "revision": row["draft_revision"] if row else 0,
             "draft_saved_at": _get_saved_time(row),
-            "variables": [(name, shorten(str(sample), 40)) for name, sample in edited.variables],
-            "state": dump_json(_build_state(edited, warnings)),
+            "variables": variables,
+            "state": dump_json(_build_state(edited, variables)),
             "note": flask.request.form.get("note", ""),
             "tab": _read_tab(),
             "conflict": None,
             "refused": False,
-            "other_changes": _compare(edited.text, get_text(row)) if conflict and row else [],
-            "moment": clock.now(),
+            "other_changes": list_patch_lines(edited.text, get_text(row), 2) if conflict and row else [],
             **context,
         },
     )
 
 
-def _build_state(edited: _Edited, warnings: Sequence[Problem]) -> dict[str, Any]:
-    """What the script shows beside the text: the open part's lines, and the problems with theirs."""
+def _build_state(edited: _Edited, variables: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """What the script shows beside the text: the open part's lines and variables, and the problems with their lines."""
     problems = [
         {"line": problem.line, "message": problem.message, "severity": "error"} for problem in edited.check.problems
     ]
     return {
         "lines": edited.lines,
         "problems": problems,
-        "warnings": len(warnings),
-        "variables": [{"name": name, "value": shorten(str(sample), 40)} for name, sample in edited.variables],
+        "variables": [{"name": name, "value": sample} for name, sample in variables],
     }
 
 
@@ -298,10 +296,3 @@ def _get_saved_time(row: AutomationDetail | None) -> datetime | None:
 def _read_tab() -> str:
     tab = flask.request.form.get("tab") or flask.request.args.get("tab", "")
     return tab if tab in TABS else TABS[0]
-
-
-def _compare(own: str, saved: str) -> list[tuple[str, str]]:
-    """The changed lines from one's own text to the saved one: each with `added`, `removed`, `place` or empty."""
-    kinds = {"+": "added", "-": "removed", "@": "place"}
-    lines = unified_diff(own.splitlines(), saved.splitlines(), lineterm="", n=2)
-    return [(kinds.get(line[:1], ""), line) for line in list(lines)[2:]]
