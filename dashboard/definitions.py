@@ -13,12 +13,20 @@ from dashboard.access import current_settings
 from dashboard.errors import ProblemError
 from dashboard.parsing import parse_apart
 from models.errors import InvalidDefinition
-from rules.definition_text import TextCheck, TextProblem
+from models.reports.automations import AutomationDetail
+from rules.definition_text import TextCheck, TextProblem, get_source
 from rules.json_text import dump_exact_json
 from rules.outbound_urls import Networks
 from rules.parsers import read_problems, read_text_check
 from rules.problems import Problem
 from rules.source_edits import Edit
+
+
+def get_text(row: AutomationDetail) -> str:
+    """The text of the draft, else of the published version."""
+    if row["has_draft"]:
+        return get_source(row["draft_source"], row["draft"]) or ""
+    return get_source(row["source"], row["definition"]) or ""
 
 
 def find_problems(

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from dashboard.access import Caller, consume_draft_limit, current_settings
 from dashboard.automation_templates import EMPTY, GOALS, TEMPLATES, Template, split_words
-from dashboard.definitions import check_text
+from dashboard.definitions import check_text, get_text
 from dashboard.errors import RETRY_AFTER_SECONDS, ProblemError
-from rules.definition_text import TextCheck, TextProblem, get_source
+from rules.definition_text import TextCheck, TextProblem
 from rules.errors import Blocked, ConfigurationError, ExecutionError, ProviderTimeout, RateLimited
 from rules.language import PLAYBOOK, AutomationType
 from rules.serialization import write
@@ -56,7 +56,7 @@ def propose(call: Caller, text: str, automation: Any = None) -> Proposal:
     Raises `ProblemError`: 409 without a model's key, 422 for a refusal, 429, and 503 for a model that does not answer.
     """
     consume_draft_limit(call.workspace_id)
-    source = _get_text(automation) if automation else None
+    source = get_text(automation) if automation else None
     type_: AutomationType | None = automation["type"] if automation else None
     if type_ == PLAYBOOK:
         raise ProblemError(422, "This automation is a playbook. Descriptions are only for automations with messages.")
@@ -67,12 +67,6 @@ def propose(call: Caller, text: str, automation: Any = None) -> Proposal:
         return _propose_draft(writer, Description(text, source), automation)
     except ExecutionError as error:
         raise _describe_error(error) from None
-
-
-def _get_text(automation: Any) -> str:
-    source = "draft_source" if automation["has_draft"] else "source"
-    definition = "draft" if automation["has_draft"] else "definition"
-    return get_source(automation[source], automation[definition]) or ""
 
 
 def _propose_draft(writer: DraftWriter, description: Description, automation: Any) -> Proposal:

@@ -10,9 +10,8 @@ from pydantic import Field
 from dashboard.access import Caller, current_settings
 from dashboard.api import schemas
 from dashboard.api.automations import SourceText, require_automation
-from dashboard.api.drafts import get_draft_source
 from dashboard.bodies import Body, ShortText
-from dashboard.definitions import require_valid_text
+from dashboard.definitions import get_text, require_valid_text
 from dashboard.errors import ProblemError, invalid_request
 from dashboard.resource import Resource
 from dashboard.responses import success, to_api_fields
@@ -21,7 +20,6 @@ from models.ids import is_id
 from models.reports.automations import AutomationDetail
 from rules import samples
 from rules.definition import parse
-from rules.definition_text import get_source
 from rules.language import PLAYBOOK
 from rules.problems import Problem
 from tasks.operators.forecasts import Subject, find_answering, forecast
@@ -81,10 +79,8 @@ def forecast_automation(call: Caller, automation_id: str, body: ForecastRequest)
 
 
 def _build_subject(call: Caller, row: AutomationDetail, body: ForecastRequest) -> Subject:
-    text = body.source
-    if text is None:
-        text = get_draft_source(row) if row["has_draft"] else get_source(row["source"], row["definition"])
-    document = require_valid_text(text or "", row["type"]).document
+    text = get_text(row) if body.source is None else body.source
+    document = require_valid_text(text, row["type"]).document
     if body.sample and body.contact_id is not None:
         raise invalid_request([Problem("sample", "must not be sent together with contactId")])
     has_contact = body.contact_id is None or (

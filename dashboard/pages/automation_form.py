@@ -15,10 +15,10 @@ from dashboard.api.automations import require_automation
 from dashboard.automation_templates import Template, find_template
 from dashboard.bodies import BODY_LIMIT, Body, ShortText, check
 from dashboard.definition_warnings import list_warnings
-from dashboard.definitions import check_text
+from dashboard.definitions import check_text, get_text
 from dashboard.errors import not_found
 from dashboard.pages import labels, layout, playbook_editor, template_gallery, workflow_editor
-from dashboard.pages.publication import get_text, render_published, restore_line_ends
+from dashboard.pages.publication import render_published, restore_line_ends
 from ephemeral import workflow_cache
 from models import automation
 from models.automation import Publication

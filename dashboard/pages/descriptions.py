@@ -7,11 +7,11 @@ from typing import Any
 import flask
 
 from dashboard.api.automations import require_automation
+from dashboard.definitions import get_text
 from dashboard.errors import ProblemError
 from dashboard.pages import layout
 from dashboard.pages.editor_tree import build_heads, build_steps
 from dashboard.pages.flow_drawing import describe, draw
-from dashboard.pages.publication import get_text
 from dashboard.proposals import MAX_DESCRIPTION, Proposal, propose
 from models.reports.automations import AutomationDetail
 from rules.definition_changes import list_changes

@@ -1,4 +1,4 @@
-"""What the editors of automations share: the text that they edit, and the page after a publication."""
+"""What the editors of automations share: the line ends of the text, and the page after a publication."""
 
 from __future__ import annotations
 
@@ -10,15 +10,6 @@ from dashboard.overlaps import list_overlap_warnings
 from dashboard.pages import layout
 from ephemeral import workflow_cache
 from models.automation import Publication
-from models.reports.automations import AutomationDetail
-from rules.definition_text import get_source
-
-
-def get_text(row: AutomationDetail) -> str:
-    """The text of the draft, else of the published version."""
-    if row["has_draft"]:
-        return get_source(row["draft_source"], row["draft"]) or ""
-    return get_source(row["source"], row["definition"]) or ""
 
 
 def restore_line_ends(text: str, original: str) -> str:

@@ -19,13 +19,13 @@ from dashboard.access import Caller
 from dashboard.api.automations import require_automation
 from dashboard.bodies import BODY_LIMIT
 from dashboard.definition_warnings import list_warnings
-from dashboard.definitions import edit_opened, read_text
+from dashboard.definitions import edit_opened, get_text, read_text
 from dashboard.errors import ProblemError
 from dashboard.pages import labels, layout
 from dashboard.pages.editor_operations import plan_operation, read_controls
 from dashboard.pages.editor_parts import build_part, find_allowed_trigger
 from dashboard.pages.editor_view import EditorView
-from dashboard.pages.publication import get_text, render_published, restore_line_ends
+from dashboard.pages.publication import render_published, restore_line_ends
 from ephemeral import workflow_cache
 from models import automation
 from models.database import acting_as
